@@ -1,0 +1,1 @@
+"""Neural networks: a batch of cases in, a forecast out. Knows no files and no modalities."""

@@ -1,0 +1,1 @@
+"""From a predictions table to numbers, pictures and one HTML file. Never loads a model."""

@@ -1,0 +1,1 @@
+"""Survival mathematics: tensors and arrays in, the same out. Knows no files and no models."""

@@ -1,0 +1,1 @@
+"""Folds, fitting, the training loop and the comparators, under one protocol."""
