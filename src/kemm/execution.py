@@ -1,0 +1,103 @@
+"""Runs tasks here, one after another or on several processes, through one `map`."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Protocol, TypeVar
+
+from kemm.core.errors import PartialError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+class Mapper(Protocol):
+    """Has the shape of `map`, except that results come as they are done, each with its task."""
+
+    def __call__(
+        self, function: Callable[[Any, Task], Result], context: Any, tasks: Sequence[Task]
+    ) -> Iterator[tuple[Task, Result]]:
+        """Call `function(context, task)` for each task."""
+        ...
+
+
+def run_here(
+    function: Callable[[Any, Task], Result], context: Any, tasks: Sequence[Task]
+) -> Iterator[tuple[Task, Result]]:
+    """One task after another, in this process."""
+    _one_thread()
+    for task in tasks:
+        yield task, function(context, task)
+
+
+class Processes:
+    """Tasks on several processes of this machine. Each worker computes on one thread.
+
+    One thread a worker gives the same bytes whatever the number of workers; and for small
+    tensors it is also the faster way to use several cores.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+
+    def __call__(
+        self, function: Callable[[Any, Task], Result], context: Any, tasks: Sequence[Task]
+    ) -> Iterator[tuple[Task, Result]]:
+        """Results as they are done. An interrupt or an error ends the workers.
+
+        Raises:
+            PartialError: A worker was killed (out of memory?); what was done before is kept.
+        """
+        if self.workers == 1 or len(tasks) == 1:
+            yield from run_here(function, context, tasks)
+            return
+        pool = ProcessPoolExecutor(
+            max_workers=min(self.workers, len(tasks)),
+            # A forked child would inherit torch's thread pools in an undefined state.
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(context,),
+        )
+        try:
+            futures = {pool.submit(_call, function, task): task for task in tasks}
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool as error:
+            raise PartialError(
+                "a worker process was killed, perhaps for want of memory. What was finished is kept: "
+                "run again to go on, with `--workers 1` if it happens again."
+            ) from error
+        except BaseException:
+            for process in list((pool._processes or {}).values()):
+                process.terminate()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def usable_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_context: Any = None
+
+
+def _start_worker(context: Any) -> None:
+    global _context
+    _context = context
+    _one_thread()
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _call(function: Callable[[Any, Task], Result], task: Task) -> Result:
+    return function(_context, task)

@@ -1,0 +1,175 @@
+"""Survival heads. A head owns its output, its loss, its risk and its curve."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from kemm.survival import cox, discrete_time
+
+
+class SurvivalHead(nn.Module):
+    """From a case's vector to what is said of its future.
+
+    The network starts out adding nothing to the offset: the last layer's weights begin at zero, so what
+    it says beyond what was known beforehand, it has learned.
+    """
+
+    def forward(
+        self, case: Float[Tensor, "case width"], offset: Float[Tensor, " case"] | None
+    ) -> Float[Tensor, "case output"]:
+        """The head's output, which `loss`, `risk` and `survival` take."""
+        raise NotImplementedError
+
+    def loss(
+        self,
+        output: Float[Tensor, "case output"],
+        months: Float[Tensor, " case"],
+        event: Bool[Tensor, " case"],
+    ) -> Float[Tensor, ""]:
+        """The loss over a batch with these outcomes; zero with a gradient where nothing can be learned."""
+        raise NotImplementedError
+
+    def risk(self, output: Float[Tensor, "case output"]) -> Float[Tensor, " case"]:
+        """Risk on a log scale, higher = worse."""
+        raise NotImplementedError
+
+    def survival(
+        self, output: Float[Tensor, "case output"], months: Float[Tensor, " time"]
+    ) -> Float[Tensor, "case time"]:
+        """Chance of being free of the event at each time.
+
+        Raises:
+            ValueError: A time after the follow-up of the training cases.
+        """
+        raise NotImplementedError
+
+    def fit_baseline(
+        self,
+        output: Float[Tensor, "case output"],
+        months: Float[Tensor, " case"],
+        event: Bool[Tensor, " case"],
+    ) -> None:
+        """Fit on the training cases what the loss leaves open. Nothing, for most heads."""
+
+
+class DiscreteHazards(SurvivalHead):
+    """A hazard for each time interval, fitted to the training cases' events.
+
+    With `proportional`, a case has one number that shifts the hazards of all intervals (on the logit scale)
+    and the intervals have a common baseline: few parameters, for few patients. Without, each interval
+    has weights of its own and curves may cross.
+    """
+
+    edges: Tensor
+
+    def __init__(self, width: int, edges: Float[Tensor, " edge"], *, proportional: bool) -> None:
+        super().__init__()
+        self.proportional = proportional
+        intervals = len(edges) - 1
+        self.register_buffer("edges", edges)
+        self.score = nn.Linear(width, 1 if proportional else intervals, bias=False)
+        self.baseline = nn.Parameter(torch.full((intervals,), -2.0))
+        nn.init.zeros_(self.score.weight)
+
+    def start_at(self, months: Float[Tensor, " case"], event: Bool[Tensor, " case"]) -> None:
+        """Begin at the training cases' hazards, so that training need not find them."""
+        last = discrete_time.interval_of(months, self.edges)
+        intervals = torch.arange(len(self.baseline))
+        at_risk = (last[:, None] >= intervals).sum(dim=0)
+        events = ((last[:, None] == intervals) & event[:, None]).sum(dim=0)
+        # Half an event more on each side keeps a hazard of 0 or 1 finite.
+        with torch.no_grad():
+            self.baseline.copy_(torch.log((events + 0.5) / (at_risk - events + 0.5)))
+
+    def forward(
+        self, case: Float[Tensor, "case width"], offset: Float[Tensor, " case"] | None
+    ) -> Float[Tensor, "case interval"]:
+        """Hazard logits."""
+        logits: Tensor = self.score(case) + self.baseline
+        return logits if offset is None else logits + offset[:, None]
+
+    def loss(
+        self,
+        output: Float[Tensor, "case interval"],
+        months: Float[Tensor, " case"],
+        event: Bool[Tensor, " case"],
+    ) -> Float[Tensor, ""]:
+        """Negative log-likelihood a case."""
+        return discrete_time.negative_log_likelihood(
+            output,
+            discrete_time.interval_of(months, self.edges),
+            event,
+            discrete_time.exposure(months, self.edges),
+        )
+
+    def risk(self, output: Float[Tensor, "case interval"]) -> Float[Tensor, " case"]:
+        """Log of the expected mortality."""
+        return discrete_time.expected_mortality(output).log()
+
+    def survival(
+        self, output: Float[Tensor, "case interval"], months: Float[Tensor, " time"]
+    ) -> Float[Tensor, "case time"]:
+        """From the hazards; constant hazard within an interval."""
+        return discrete_time.survival_at(output, self.edges, months)
+
+
+class CoxHead(SurvivalHead):
+    """One log risk a case; the curve comes from Breslow's baseline, fitted on the training cases at the end.
+
+    The baseline is kept at a fixed number of steps, `STEPS`, so that a saved head loads into a new one.
+    """
+
+    STEPS = 64
+    baseline_months: Tensor
+    baseline_log_hazard: Tensor
+    last_month: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(width, 1, bias=False)
+        nn.init.zeros_(self.score.weight)
+        self.register_buffer("baseline_months", torch.zeros(self.STEPS))
+        self.register_buffer("baseline_log_hazard", torch.full((self.STEPS,), -torch.inf))
+        self.register_buffer("last_month", torch.zeros(()))
+
+    def forward(
+        self, case: Float[Tensor, "case width"], offset: Float[Tensor, " case"] | None
+    ) -> Float[Tensor, "case 1"]:
+        """Log risk."""
+        log_risk: Tensor = self.score(case)
+        return log_risk if offset is None else log_risk + offset[:, None]
+
+    def loss(
+        self, output: Float[Tensor, "case 1"], months: Float[Tensor, " case"], event: Bool[Tensor, " case"]
+    ) -> Float[Tensor, ""]:
+        """Negative log partial likelihood an event; risk sets are within the batch."""
+        return cox.partial_likelihood_loss(output[:, 0], months, event)
+
+    def risk(self, output: Float[Tensor, "case 1"]) -> Float[Tensor, " case"]:
+        """The log risk itself."""
+        return output[:, 0]
+
+    def fit_baseline(
+        self, output: Float[Tensor, "case 1"], months: Float[Tensor, " case"], event: Bool[Tensor, " case"]
+    ) -> None:
+        """Breslow's baseline of the training cases, thinned to `STEPS` steps."""
+        baseline = cox.breslow_baseline(output[:, 0], months, event)
+        steps = len(baseline.months)
+        # The last step at or before each of STEPS evenly spaced ranks; the first is always kept.
+        chosen = torch.linspace(0, steps - 1, self.STEPS).round().long()
+        self.baseline_months.copy_(baseline.months[chosen])
+        self.baseline_log_hazard.copy_(baseline.log_cumulative_hazard[chosen])
+        self.last_month.fill_(baseline.last_month)
+
+    def survival(
+        self, output: Float[Tensor, "case 1"], months: Float[Tensor, " time"]
+    ) -> Float[Tensor, "case time"]:
+        """exp(-baseline cumulative hazard x exp(log risk))."""
+        baseline = cox.Baseline(
+            months=self.baseline_months,
+            log_cumulative_hazard=self.baseline_log_hazard,
+            last_month=self.last_month.item(),
+        )
+        return cox.survival_at(output[:, 0], baseline, months)

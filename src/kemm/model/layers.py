@@ -1,0 +1,62 @@
+"""Adapters that bring each modality to tokens of the model's width."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from kemm.model.batch import Tokens
+
+
+class Adapter(nn.Module):
+    """Features of one token to the model's width, with an embedding of the token's kind if it has one."""
+
+    def __init__(
+        self, features: int, width: int, dropout: float, *, kinds: int = 0, linear: bool = False
+    ) -> None:
+        super().__init__()
+        self.project = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(features, width), nn.Identity() if linear else nn.GELU()
+        )
+        self.kind = nn.Embedding(kinds, width) if kinds else None
+        if self.kind is not None:
+            nn.init.normal_(self.kind.weight, std=0.02)
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """Tokens of the model's width."""
+        values = self.project(tokens.values)
+        if self.kind is not None and tokens.kind is not None:
+            values = values + self.kind(tokens.kind)
+        return Tokens(values, tokens.present)
+
+
+class GroupAdapter(nn.Module):
+    """One encoder a gene group: groups differ in what their features mean, so they share no weights."""
+
+    def __init__(self, groups: int, features: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.weight = nn.Parameter(torch.empty(groups, features, width))
+        self.bias = nn.Parameter(torch.zeros(groups, width))
+        nn.init.normal_(self.weight, std=features**-0.5)
+        # Each group starts with a name of its own, or attention could not tell one from another.
+        nn.init.normal_(self.bias, std=0.1)
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """Tokens of the model's width, one a group."""
+        projected = torch.einsum("cgf,gfw->cgw", self.dropout(tokens.values), self.weight) + self.bias
+        return Tokens(nn.functional.gelu(projected), tokens.present)
+
+
+class LearnedQueries(nn.Module):
+    """Queries that are learned rather than known: what attention does without knowledge."""
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.values = nn.Parameter(torch.randn(count, width) * 0.02)
+
+    def forward(self, cases: int) -> Tokens:
+        """The same queries for every case."""
+        values: Float[Tensor, "case query width"] = self.values.expand(cases, -1, -1)
+        return Tokens(values, torch.ones(values.shape[:2], dtype=torch.bool, device=values.device))
