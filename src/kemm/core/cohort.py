@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import ConfigDict, Field, field_validator
 
 from kemm.core.provenance import fingerprint
 from kemm.core.settings import Section
@@ -30,9 +30,17 @@ class EndpointConfig(Section):
     censored_value: str = "0"
     """The value that means "censored". Any other value is a fault."""
 
+    @field_validator("event_value", "censored_value", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        # Unquoted in YAML, 1 is a number and `no` a truth value; in the table both are text.
+        return str(value) if isinstance(value, (bool, int, float)) else value
+
 
 class CovariateConfig(Section):
     """One clinical covariate."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
 
     kind: Literal["numeric", "ordinal", "categorical"]
     """How its values are read."""
@@ -60,7 +68,7 @@ class CohortConfig(Section):
     endpoint: str | None = None
     """The endpoint to predict; by default the first."""
     zero_months: Literal["drop", "keep"] = "drop"
-    """What happens to cases with a follow-up of exactly zero: they say nothing and are dropped, or are kept as half a day."""
+    """Cases with a follow-up of exactly zero: they say nothing and are dropped, or are kept as half a day."""
     covariates: dict[str, CovariateConfig] = Field(default_factory=dict)
     """Clinical covariates by name."""
 
@@ -81,12 +89,16 @@ class Covariate:
     name: str
     kind: Literal["numeric", "ordinal", "categorical"]
     levels: tuple[str, ...] = ()
-    """Ordinal: from best to worst. Categorical: as found, sorted. Numeric: none."""
+    """Ordinal: from best to worst (a stage: as found). Categorical: as found, sorted. Numeric: none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One patient. Numeric and ordinal covariates are floats (ordinal: the level's rank from 0)."""
+    """One patient.
+
+    Numeric and ordinal covariates are floats. Ordinal: the level's rank in its order, from 0; for a stage,
+    its place on the ladder of `kemm.core.staging`.
+    """
 
     id: CaseId
     cancer_type: str
@@ -133,6 +145,7 @@ class Cohort:
         """Changes whenever a case, an outcome, a site or a covariate does."""
         return fingerprint(
             self.endpoint,
+            [[covariate.name, covariate.kind, list(covariate.levels)] for covariate in self.covariates],
             [
                 [case.id, case.cancer_type, case.site, sorted(case.covariates.items(), key=str)]
                 + [[name, outcome.months, outcome.event] for name, outcome in sorted(case.outcomes.items())]

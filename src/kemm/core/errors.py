@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Literal
 
 SHOWN_FAULTS = 20
 
@@ -65,6 +66,8 @@ class UnknownName(UsageError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a name that was not found: the closest known one, else all of them."""
     names = sorted(known)
+    if not names:
+        return "there is none"
     by_lower = {candidate.lower(): candidate for candidate in names}
     close = get_close_matches(name.lower(), by_lower, n=1)
     if close:
@@ -84,8 +87,9 @@ class Fault:
     """1 for the first row below the header, as a spreadsheet's user counts data."""
     column: str | None = None
     case: str | None = None
-    severity: str = "error"
-    """"error" stops a run; "warning" is shown and the run goes on."""
+    severity: Literal["error", "warning"] = "error"
+    """An error stops a run; a warning is shown and the run goes on."""
+    exit_code: int = InputError.exit_code
 
     def __str__(self) -> str:
         place = [self.file] if self.file else []
@@ -108,6 +112,9 @@ class InvalidInput(InputError):
         lines = [f"- {fault}" for fault in self.faults[:SHOWN_FAULTS]]
         if len(self.faults) > SHOWN_FAULTS:
             lines.append(f"... and {len(self.faults) - SHOWN_FAULTS} more")
+        codes = {fault.exit_code for fault in self.faults}
+        if len(codes) == 1:
+            self.exit_code = codes.pop()
         plural = "fault" if len(self.faults) == 1 else "faults"
         super().__init__(f"{len(self.faults)} {plural} in the input:\n" + "\n".join(lines))
 
@@ -144,7 +151,7 @@ class Faults:
         if isinstance(error, InvalidInput):
             self.found.extend(error.faults)
         else:
-            self.found.append(Fault(problem=str(error), remedy=""))
+            self.found.append(Fault(problem=str(error), remedy="", exit_code=error.exit_code))
 
     @property
     def errors(self) -> list[Fault]:

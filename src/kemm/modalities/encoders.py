@@ -58,16 +58,18 @@ class TextEncoder(Protocol):
         ...
 
 
-Fit = Callable[[TextConfig, Sequence[str]], TextEncoder]
+Known = Mapping[str, NDArray[np.float32]]
+"""Vectors by text, made before by the same pretrained encoder."""
+Fit = Callable[[TextConfig, Sequence[str], Known], TextEncoder]
 TEXT_ENCODERS: Registry[Fit] = Registry("text encoder")
 """Each makes an encoder from settings and the texts of the training part (which a pretrained one ignores)."""
 
 _RESTORERS: dict[str, Callable[[dict[str, Any], Mapping[str, NDArray[Any]]], TextEncoder]] = {}
 
 
-def fit_encoder(config: TextConfig, training_texts: Sequence[str]) -> TextEncoder:
+def fit_encoder(config: TextConfig, training_texts: Sequence[str], known: Known | None = None) -> TextEncoder:
     """The encoder a study asks for. Only texts of training cases may be given."""
-    return TEXT_ENCODERS[config.encoder](config, training_texts)
+    return TEXT_ENCODERS[config.encoder](config, training_texts, known or {})
 
 
 def restore_encoder(about: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> TextEncoder:
@@ -149,7 +151,13 @@ _ANALYSIS: dict[str, Any] = {
     "strip_accents": "unicode",
 }
 
-TEXT_ENCODERS.register("tfidf-svd")(TfidfSvd.fit)
+
+@TEXT_ENCODERS.register("tfidf-svd")
+def tfidf_svd(config: TextConfig, training_texts: Sequence[str], known: Known) -> TextEncoder:
+    """Fitted on the training texts, so nothing is known beforehand."""
+    return TfidfSvd.fit(config, training_texts)
+
+
 _RESTORERS["tfidf-svd"] = lambda about, arrays: TfidfSvd(
     {term: column for column, term in enumerate(about["terms"])}, arrays["weights"], arrays["components"]
 )
@@ -162,7 +170,7 @@ class Pretrained:
     than the window is encoded in pieces that overlap by a quarter, averaged by their length.
     """
 
-    def __init__(self, model: str, *, max_tokens: int | None, batch: int) -> None:
+    def __init__(self, model: str, *, max_tokens: int | None, batch: int, known: Known | None = None) -> None:
         try:
             import torch
             from transformers import AutoModel, AutoTokenizer
@@ -179,7 +187,7 @@ class Pretrained:
                 "Give the path of a folder that holds it; for a gated model run `hf auth login` first."
             ) from error
         self._torch = torch
-        self.model, self.batch = model, batch
+        self.model, self.batch, self.known = model, batch, dict(known or {})
         # Some tokenizers declare an absurd window (1e30) where they have none of their own.
         positions = getattr(self._model.config, "max_position_embeddings", None) or 512
         self.max_tokens = max_tokens or min(int(self._tokenizer.model_max_length), int(positions))
@@ -194,6 +202,14 @@ class Pretrained:
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(text, dim); an empty text is a zero vector."""
+        new = list(dict.fromkeys(text for text in texts if text not in self.known))
+        if new:
+            self.known.update(zip(new, self._encode_new(new), strict=True))
+        return (
+            np.stack([self.known[text] for text in texts]) if texts else np.zeros((0, self.dim), np.float32)
+        )
+
+    def _encode_new(self, texts: Sequence[str]) -> NDArray[np.float32]:
         total = np.zeros((len(texts), self.dim), dtype=np.float64)
         weight = np.zeros(len(texts))
         # Pieces of like length together: padding is the waste of a batch.
@@ -252,13 +268,13 @@ def _pools_class_token(folder: Path) -> bool:
 
 
 @TEXT_ENCODERS.register("transformers")
-def pretrained(config: TextConfig, training_texts: Sequence[str]) -> TextEncoder:
+def pretrained(config: TextConfig, training_texts: Sequence[str], known: Known) -> TextEncoder:
     """A pretrained transformer; there is nothing to fit."""
     if config.model is None:
         raise UsageError(
             "text.encoder is transformers: name the model in text.model (a hub name or a folder)."
         )
-    return Pretrained(config.model, max_tokens=config.max_tokens, batch=config.batch)
+    return Pretrained(config.model, max_tokens=config.max_tokens, batch=config.batch, known=known)
 
 
 def _restore_pretrained(about: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> TextEncoder:

@@ -45,6 +45,9 @@ class SurvivalHead(nn.Module):
         """
         raise NotImplementedError
 
+    def start_at(self, months: Float[Tensor, " case"], event: Bool[Tensor, " case"]) -> None:
+        """Begin where the training cases' outcomes say; nothing, for a head that need not."""
+
     def fit_baseline(
         self,
         output: Float[Tensor, "case output"],

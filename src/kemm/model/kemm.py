@@ -40,6 +40,9 @@ class ModelConfig(Section):
     """Self-attention layers over all tokens before pooling."""
     linear_adapter: bool = False
     """Bring patch features to the model's width without a non-linearity."""
+    offset: Literal["none", "clinical", "linear"] = "linear"
+    """The log risk the network adds to: none, a Cox model of the covariates, or the stack of ridge Cox models of
+    all its inputs. Fitted on the training part, cross-fitted there."""
     head: Literal["hazards", "proportional-hazards", "cox"] = "proportional-hazards"
     """Free hazards per interval, one shift of a common baseline, or a Cox model."""
     intervals: int = Field(8, ge=1)
@@ -70,6 +73,8 @@ class KEMM(nn.Module):
     genes ─► adapter ─► KECM ─► evidence ──────────┤
     covariates ─► adapter ─────────────────────────┘
     """
+
+    head: SurvivalHead
 
     def __init__(
         self,

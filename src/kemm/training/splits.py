@@ -74,7 +74,7 @@ def make_folds(config: FoldsConfig, cohort: Cohort, resolve: Callable[[str], Pat
             )
         folds = _given(config, config.files, cohort, resolve)
     else:
-        part = _by_site(config, cohort) if kind == "site" else _stratified(config, cohort)
+        part = _by_site(config, cohort) if kind == "site" else _dealt(cohort.event, config.count, config.seed)
         rows = np.arange(len(cohort))
         folds = [
             Fold(index=k, train=tuple(rows[part != k].tolist()), test=tuple(rows[part == k].tolist()))
@@ -84,12 +84,12 @@ def make_folds(config: FoldsConfig, cohort: Cohort, resolve: Callable[[str], Pat
     return folds
 
 
-def _stratified(config: FoldsConfig, cohort: Cohort) -> NDArray[np.int64]:
-    """Deal cases with and without the event out in turn, each shuffled."""
-    order = np.random.default_rng(config.seed).permutation(len(cohort))
-    dealt = np.concatenate([order[cohort.event[order]], order[~cohort.event[order]]])
-    part = np.empty(len(cohort), dtype=np.int64)
-    part[dealt] = np.arange(len(cohort)) % config.count
+def _dealt(event: NDArray[np.bool_], count: int, seed: int) -> NDArray[np.int64]:
+    """The part of each case: those with and those without the event dealt out in turn, each shuffled."""
+    order = np.random.default_rng(seed).permutation(len(event))
+    dealt = np.concatenate([order[event[order]], order[~event[order]]])
+    part = np.empty(len(event), dtype=np.int64)
+    part[dealt] = np.arange(len(event)) % count
     return part
 
 
@@ -209,6 +209,12 @@ def inner_split(
         select.append(group[: round(share * len(group))])
     chosen = np.sort(np.concatenate(select))
     return np.setdiff1d(np.arange(len(event)), chosen), chosen
+
+
+def inner_parts(event: NDArray[np.bool_], count: int, seed: int) -> list[NDArray[np.int64]]:
+    """Positions of each of `count` parts of a training part, balanced in events."""
+    part = _dealt(event, count, seed)
+    return [np.flatnonzero(part == k) for k in range(count)]
 
 
 def folds_frame(folds: Sequence[Fold], cohort: Cohort) -> pd.DataFrame:

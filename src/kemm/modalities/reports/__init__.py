@@ -1,0 +1,23 @@
+"""Pathology reports: hide what identifies, read what matters for prognosis, keep the evidence."""
+
+from kemm.modalities.reports.deidentify import MASK, Deidentified, deidentify
+from kemm.modalities.reports.fields import FIELDS, Field, verify
+from kemm.modalities.reports.outcome import Removed, hide_orders, hide_outcomes
+from kemm.modalities.reports.refiner import Prepared, RefinedReport, Refiner, RulesRefiner, prepare
+
+__all__ = [
+    "FIELDS",
+    "MASK",
+    "Deidentified",
+    "Field",
+    "Prepared",
+    "RefinedReport",
+    "Refiner",
+    "Removed",
+    "RulesRefiner",
+    "deidentify",
+    "hide_orders",
+    "hide_outcomes",
+    "prepare",
+    "verify",
+]

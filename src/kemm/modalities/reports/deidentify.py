@@ -1,0 +1,175 @@
+"""Mask what names a patient, a person or a hospital, without moving a single character.
+
+Every mask is as long as what it hides, so an offset in the masked text is an offset in the source.
+Patterns, not a trained model: what no pattern describes (a name without a title, a street) stays.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+MASK = "█"
+"""Stands for each hidden character; no tokenizer takes it for a word."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deidentified:
+    """A text of the same length as its source, and how many spans of each kind were hidden in it."""
+
+    text: str
+    masked: Mapping[str, int]
+
+
+_MONTH = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
+    r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+)
+_YEAR = r"(?:19|20)\d{2}"
+_DAY = r"(?:0?[1-9]|[12]\d|3[01])"
+_ROUND = r"[ ]{0,2}"
+
+# A number hides only behind a label: "A1-A10" is a tissue block and "10/23" a count of nodes.
+_IDENTIFIER_LABEL = (
+    r"(?:accession|mrn|med(?:ical|\.)?\s?rec(?:ord|\.)?|hosp(?:ital|\.)?|chart|account|acct|specimen|case"
+    r"|path(?:ology|\.)?|patient(?:'s)?|surg(?:ical)?\.?\s?path(?:ology|\.)?|encounter|visit|copy|ref|ssn)"
+    r"\s{0,2}(?:(?:no|num|number|id)\b\.?|\#|id\#)?\s{0,2}(?:\#)?\s{0,2}[:#]\s{0,3}"
+)
+
+# In order: an earlier kind takes its characters before a later one looks at them.
+_KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    (
+        "uuid",
+        re.compile(
+            r"(?<![0-9a-z])[0-9a-f]{8}(?:\s?-\s?[0-9a-f]{4}){3}\s?-\s?[0-9a-f]{12}"
+            # Scanned forms print it after its label, with dashes and digits misread.
+            r"|\buuid\s{0,2}:\s{0,2}[0-9a-zO](?:[0-9a-fosl][\s.:-]{0,2}){20,40}",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        "barcode",
+        re.compile(
+            r"T[CG6]GA\s?[-_.–—~ ]\s?[A-Z0-9]{2}\s?[-_.–—~ ]\s?[A-Z0-9]{4}"
+            r"(?:\s?[-_.–—]\s?[A-Z0-9]{2,4}){0,5}(?![a-z])"
+            r"|T[CG6]GA\s{0,2}[-_.–—~]\s{0,2}[A-Z0-9]{2,4}(?:[-_.–—][A-Z0-9]{2,4}){0,5}\b|\bTCGA\b",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        "date",
+        re.compile(
+            rf"\b(?:{_DAY}{_ROUND}[/.-]{_ROUND}{_DAY}{_ROUND}[/.-]{_ROUND}(?:{_YEAR}|\d{{2}})"
+            rf"|{_YEAR}{_ROUND}[/.-]{_ROUND}{_DAY}{_ROUND}[/.-]{_ROUND}{_DAY}"
+            rf"|{_DAY}(?:st|nd|rd|th)?[\s.,-]{{1,3}}(?:of )?{_MONTH}[\s.,-]{{1,3}}(?:{_YEAR}|\d{{2}})"
+            rf"|{_MONTH}[\s.-]{{1,3}}{_DAY}(?:st|nd|rd|th)?[\s.,-]{{1,3}}(?:{_YEAR}|'?\d{{2}})"
+            rf"|{_MONTH}[\s.,-]{{1,3}}{_YEAR}|(?:0?[1-9]|1[0-2])/{_YEAR})\b",
+            re.IGNORECASE,
+        ),
+    ),
+    ("email", re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,4}")),
+    (
+        "phone",
+        re.compile(r"(?<![\d.])(?:\+?1[\s.-]?)?\(?\d{3}\)?[\s.-]{1,2}\d{3}[\s.-]\d{4}(?![\d.])"),
+    ),
+    (
+        "record number",
+        re.compile(
+            rf"\b{_IDENTIFIER_LABEL}(?P<hide>[A-Z]{{0,4}}\d{{0,4}}-?[A-Z]{{0,3}}-?\d[\d-]{{1,14}})"
+            r"|(?<![\w.-])(?P<bare>[A-Z]{1,3}-?\d{2}-\d{3,7})(?![\w-])"
+            r"|\b(?P<ssn>\d{3}-\d{2}-\d{4})\b",
+            re.IGNORECASE,
+        ),
+    ),
+    # Ages above 89 identify people (US "safe harbor"); younger ages are a covariate and stay.
+    (
+        "age over 89",
+        re.compile(
+            r"\b(?P<hide>9\d|1[01]\d)(?=[\s-]{0,2}(?:years?|yrs?|y)[\s./-]{0,2}(?:old|o\b|of age)?)"
+            r"|\baged?\s{0,2}:?\s{0,2}(?P<bare>9\d|1[01]\d)\b(?!\s?(?:%|cm|mm|days))",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        "person",
+        re.compile(
+            r"\b(?:Dr|Drs|DR|Mr|Mrs|Ms)\.?\s{1,2}(?P<hide>(?:[A-Z]\.\s?){0,2}[A-Z][A-Za-z'-]{1,20}"
+            r"(?:\s[A-Z][A-Za-z'-]{1,20})?)"
+            r"|\b(?P<bare>[A-Z][A-Za-z'-]{1,20}(?:\s[A-Z]\.?)?\s[A-Z][A-Za-z'-]{1,20})(?=,?\s?(?:M\.\s?D"
+            r"\.|MD\b))"
+        ),
+    ),
+    (
+        "institution",
+        re.compile(
+            r"\b(?:[A-Z][A-Za-z'&.-]{1,20}\s){1,4}(?:Hospitals?|HOSPITALS?|Medical Center|MEDICAL CENTER"
+            r"|Clinics?"
+            r"|CLINICS?|Cancer Cent(?:er|re)|CANCER CENT(?:ER|RE)|University|UNIVERSITY|Infirmary)\b"
+            r"|\b(?:University|UNIVERSITY|Hospital|HOSPITAL)\s(?:of|OF)\s(?:[A-Z][A-Za-z'.-]{1,20}\s?){1,3}"
+        ),
+    ),
+)
+
+
+def deidentify(text: str, *, site_names: Sequence[str] = ()) -> Deidentified:
+    """Hide barcodes, UUIDs, dates, record numbers, ages over 89, titled persons and institutions.
+
+    Invisible and control characters (zero width, directional, byte order, NUL) become spaces. The
+    result has exactly the length of `text`: masks repeat `MASK`, neutralised characters are one space.
+
+    Args:
+        text: the report as it was read.
+        site_names: names or codes of hospitals to hide as whole words, whatever their case or spacing.
+    """
+    counts: Counter[str] = Counter()
+    cleaned = _without_invisible(text)
+    if cleaned != text:
+        differ = sum(before != after for before, after in zip(text, cleaned, strict=True))
+        counts["invisible character"] = differ
+    kinds = list(_KINDS)
+    names = sorted((name for name in site_names if name.strip()), key=len, reverse=True)
+    if names:
+        words = "|".join(r"\s{1,3}".join(map(re.escape, name.split())) for name in names)
+        kinds.insert(0, ("site name", re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE)))
+    for kind, pattern in kinds:
+        cleaned, found = _mask(cleaned, pattern)
+        if found:
+            counts[kind] += found
+    return Deidentified(text=cleaned, masked=dict(counts))
+
+
+def _mask(text: str, pattern: re.Pattern[str]) -> tuple[str, int]:
+    pieces: list[str] = []
+    at = found = 0
+    for match in pattern.finditer(text):
+        start, end = match.span()
+        for name, span in ((name, match.span(name)) for name in pattern.groupindex):
+            if span != (-1, -1):
+                start, end = span
+                break
+            del name
+        if MASK in text[start:end] and not text[start:end].strip(MASK):
+            continue
+        pieces += [text[at:start], MASK * (end - start)]
+        at = end
+        found += 1
+    return "".join([*pieces, text[at:]]), found
+
+
+_KEPT_CONTROLS = frozenset("\n\r\t")
+
+
+def _without_invisible(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
+    harmful = {
+        ord(character): " "
+        for character in set(text)
+        # Cf: zero-width and directional marks, soft hyphens, tags; Cc: controls; Cs, Co, Cn: no character at all.
+        if character not in _KEPT_CONTROLS
+        and unicodedata.category(character) in {"Cf", "Cc", "Cs", "Co", "Cn"}
+    }
+    return text.translate(harmful)

@@ -1,0 +1,1 @@
+"""Rules that find, for each field, the spans of a report that may answer it."""

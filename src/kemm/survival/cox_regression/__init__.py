@@ -1,0 +1,15 @@
+"""A ridge-penalised Cox regression on a table of features, by Newton's method."""
+
+from kemm.survival.cox_regression.fit import CoxFit, fit_cox, fit_cox_path
+from kemm.survival.cox_regression.likelihood import CoxFailure, PartialLikelihood
+from kemm.survival.cox_regression.ridge import RidgeChoice, choose_ridge
+
+__all__ = [
+    "CoxFailure",
+    "CoxFit",
+    "PartialLikelihood",
+    "RidgeChoice",
+    "choose_ridge",
+    "fit_cox",
+    "fit_cox_path",
+]

@@ -1,0 +1,319 @@
+"""Cross-validation in units: one model on one fold, with all its seeds. A finished unit is kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from kemm.core.files import read_frame, write_arrays, write_frame, write_json
+from kemm.core.provenance import fingerprint
+from kemm.core.store import Store
+from kemm.modalities.encoders import TextConfig
+from kemm.modalities.genomics import GenomicsConfig
+from kemm.model.kemm import KEMM, ModelConfig, build_kemm, count_parameters
+from kemm.survival import discrete_time
+from kemm.training.comparators import ModelSpec
+from kemm.training.dataset import StudyData
+from kemm.training.features import CaseFeatures, FeaturesConfig, FoldTransforms, Reader
+from kemm.training.linear import Stack
+from kemm.training.occlusion import Explained, explain
+from kemm.training.splits import Fold, inner_split
+from kemm.training.trainer import OPTIMISTIC, Outcomes, TrainingConfig, predict, train
+
+FORMAT = 1
+"""Raised when the same settings would give other numbers than before."""
+GRID = tuple(float(month) for month in range(0, 241, 3))
+"""Months at which survival is predicted. Fixed, so that no outcome of a test part can shape it."""
+
+
+@dataclass(frozen=True)
+class Crossval:
+    """All that units need, the same for each; goes to every worker once."""
+
+    data: StudyData
+    folds: tuple[Fold, ...]
+    models: tuple[ModelSpec, ...]
+    features: FeaturesConfig
+    text: TextConfig
+    genomics: GenomicsConfig | None
+    model: ModelConfig
+    training: TrainingConfig
+    store: Path
+
+    def tasks(self) -> list[Task]:
+        """Every unit: comparators first, then networks, fold by fold."""
+        return [
+            Task(fold.index, spec.name)
+            for network in (False, True)
+            for fold in self.folds
+            for spec in self.models
+            if spec.is_network == network
+        ]
+
+    def spec(self, name: str) -> ModelSpec:
+        """The model called `name`."""
+        return next(spec for spec in self.models if spec.name == name)
+
+    def fold(self, index: int) -> Fold:
+        """The fold numbered `index`."""
+        return next(fold for fold in self.folds if fold.index == index)
+
+    def key(self, task: Task) -> str:
+        """The name of a unit's result; changes with all that shapes it. Outcomes of the test part do not."""
+        fold, spec, cohort = self.fold(task.fold), self.spec(task.model), self.data.cohort
+        seen = [cohort.cases[row] for row in (*fold.train, *fold.test)]
+        parts: list[Any] = [
+            FORMAT,
+            self.data.identity,
+            [
+                [case.id, case.cancer_type, case.site, sorted(case.covariates.items(), key=str)]
+                for case in seen
+            ],
+            [
+                len(fold.train),
+                fold.index,
+                cohort.months[list(fold.train)].tolist(),
+                cohort.event[list(fold.train)].tolist(),
+            ],
+            [spec.name, list(spec.inputs), list(spec.views), spec.role],
+            self.features.model_dump(),
+            self.text.model_dump(),
+            self.genomics.model_dump() if self.genomics else None,
+        ]
+        if spec.is_network:
+            parts += [self.model.model_dump(), self.training.model_dump(), spec == self.models[-1]]
+            if self.training.selection == OPTIMISTIC:
+                parts.append(cohort.event[list(fold.test)].tolist())
+        return fingerprint(*parts)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One unit of work."""
+
+    fold: int
+    model: str
+
+
+KIND = "units"
+
+
+def run_unit(context: Crossval, task: Task) -> float:
+    """Fit one model on one fold, predict its test part, keep both. Returns the seconds it took."""
+    store = Store(context.store)
+    started = time.perf_counter()
+    key = context.key(task)
+    spec = context.spec(task.model)
+    with store.adding(KIND, key, model=spec.name, fold=task.fold) as folder:
+        if spec.is_network:
+            _network(context, context.fold(task.fold), spec, folder)
+        else:
+            _comparator(context, context.fold(task.fold), spec, folder)
+    return time.perf_counter() - started
+
+
+def read_unit(context: Crossval, task: Task) -> tuple[pd.DataFrame, Path]:
+    """The predictions of a finished unit, and its folder."""
+    entry = Store(context.store).get(KIND, context.key(task))
+    return read_frame(entry.path("predictions.parquet")), entry.folder
+
+
+@lru_cache(maxsize=1)
+def _fitted(context_key: str, index: int) -> tuple[FoldTransforms, CaseFeatures]:
+    context = _CONTEXTS[context_key]
+    fold = context.fold(index)
+    transforms = FoldTransforms.fit(
+        context.data, fold.train, config=context.features, text=context.text, genomics=context.genomics
+    )
+    return transforms, transforms.apply(context.data, (*fold.train, *fold.test))
+
+
+_CONTEXTS: dict[str, Crossval] = {}
+
+
+def fitted(context: Crossval, fold: Fold) -> tuple[FoldTransforms, CaseFeatures]:
+    """The fold's transforms, and the features of its training, then its test cases.
+
+    Kept for the next unit of the same fold in this process.
+    """
+    key = str(id(context))
+    if _CONTEXTS.get(key) is not context:
+        _CONTEXTS.clear()
+        _fitted.cache_clear()
+        _CONTEXTS[key] = context
+    return _fitted(key, fold.index)
+
+
+def _comparator(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path) -> None:
+    _, features = fitted(context, fold)
+    train, test = _positions(fold)
+    months, event = _training_outcomes(context, fold)
+    stack, crossed = Stack.fit(
+        {name: features.views[name].take(train) for name in spec.views}, months, event, seed=0
+    )
+    views = {name: features.views[name].take(test) for name in spec.views}
+    risk = stack.log_risk(views) if views else np.zeros(len(test))
+    # A case that has none of the model's inputs is not predicted: no guess passes for a prediction.
+    known = (
+        np.any([view.present for view in views.values()], axis=0) if views else np.ones(len(test), dtype=bool)
+    )
+    threshold = float(np.median(crossed)) if views else 0.0
+    frame = _predictions(context, fold, spec, 0, risk, stack.survival(risk, np.array(GRID)), threshold)
+    write_frame(folder / "predictions.parquet", frame[known].reset_index(drop=True))
+    write_json(folder / "about.json", {"weights": dict(stack.weights)})
+
+
+def _network(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path) -> None:
+    transforms, features = fitted(context, fold)
+    train_at, _ = _positions(fold)
+    months, event = _training_outcomes(context, fold)
+    cohort = context.data.cohort
+    outer = Outcomes.of(fold.train, cohort.months, cohort.event)
+    frames, members, about = [], [], []
+    for seed in context.training.seeds:
+        stack, offset = _offset(features, spec, train_at, months, event, seed)
+        fit_at, select_at = inner_split(event, context.training.inner_share, seed)
+        fit, select = outer.take(fit_at), outer.take(select_at)
+        if context.training.selection == OPTIMISTIC:
+            fit, select = outer, Outcomes.of(fold.test, cohort.months, cohort.event)
+        model = new_model(context, features, spec, outer, seed)
+        reader = Reader(features, spec.inputs, offset)
+        history = train(model, reader, fit, select, context.training, seed)
+        train_output = predict(model, reader, outer.rows).output
+        model.head.fit_baseline(train_output, outer.months, outer.event)
+        output = predict(model, reader, fold.test).output
+        frames.append(
+            _predictions(
+                context,
+                fold,
+                spec,
+                seed,
+                model.head.risk(output).double().numpy(),
+                _survival(model, output, float(months.max())),
+                float(model.head.risk(train_output).median()),
+            )
+        )
+        members.append((model, stack))
+        about.append(
+            {
+                "seed": seed,
+                "best_epoch": history.best_epoch,
+                "inner_loss": history.inner_loss,
+                "parameters": count_parameters(model),
+                "offset_weights": dict(stack.weights) if stack else {},
+            }
+        )
+        _save_member(folder, seed, model, stack)
+    write_frame(folder / "predictions.parquet", pd.concat(frames, ignore_index=True))
+    write_json(folder / "about.json", about)
+    if spec == context.models[-1]:
+        explained: Explained = explain(context.data, transforms, features, spec, members, fold.test)
+        write_json(folder / "explained.json", explained.as_json())
+        _save_transforms(folder, transforms)
+
+
+def new_model(context: Crossval, features: CaseFeatures, spec: ModelSpec, outer: Outcomes, seed: int) -> KEMM:
+    """An untrained network for the training part `outer`."""
+    torch.manual_seed(seed)
+    edges = discrete_time.fit_intervals(outer.months, outer.event, context.model.intervals)
+    model = build_kemm(context.model, features.inputs(spec.inputs), edges)
+    model.head.start_at(outer.months, outer.event)
+    return model
+
+
+def _offset(
+    features: CaseFeatures,
+    spec: ModelSpec,
+    train: NDArray[np.int64],
+    months: NDArray[np.float64],
+    event: NDArray[np.bool_],
+    seed: int,
+) -> tuple[Stack | None, torch.Tensor | None]:
+    """The linear predictor the network adds to: cross-fitted for training cases, for all others from all of them."""
+    if not spec.views:
+        return None, None
+    stack, crossed = Stack.fit(
+        {name: features.views[name].take(train) for name in spec.views}, months, event, seed
+    )
+    offset = stack.log_risk({name: features.views[name] for name in spec.views})
+    offset[train] = crossed
+    return stack, torch.from_numpy(offset.astype(np.float32))
+
+
+def _positions(fold: Fold) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where training and test cases are among the fold's features."""
+    return np.arange(len(fold.train)), len(fold.train) + np.arange(len(fold.test))
+
+
+def _training_outcomes(context: Crossval, fold: Fold) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    rows = list(fold.train)
+    return context.data.cohort.months[rows], context.data.cohort.event[rows]
+
+
+def _survival(model: KEMM, output: torch.Tensor, last_month: float) -> NDArray[np.float64]:
+    """Survival on the grid; NaN after the training cases' follow-up."""
+    grid = np.array(GRID)
+    curve = np.full((len(output), len(grid)), np.nan)
+    known = grid <= np.float32(last_month)
+    with torch.inference_mode():
+        curve[:, known] = model.head.survival(
+            output, torch.from_numpy(grid[known].astype(np.float32))
+        ).numpy()
+    return curve
+
+
+def _predictions(
+    context: Crossval,
+    fold: Fold,
+    spec: ModelSpec,
+    seed: int,
+    risk: NDArray[np.float64],
+    survival: NDArray[np.float64],
+    threshold: float,
+) -> pd.DataFrame:
+    """A row a test case. Outcomes are joined later, by whoever evaluates."""
+    return pd.DataFrame(
+        {
+            "model": spec.name,
+            "fold": fold.index,
+            "seed": seed,
+            "case_id": [context.data.cohort.ids[row] for row in fold.test],
+            "risk": risk,
+            "threshold": threshold,
+            **{f"survival@{month:g}": survival[:, column] for column, month in enumerate(GRID)},
+        }
+    )
+
+
+def _save_member(folder: Path, seed: int, model: KEMM, stack: Stack | None) -> None:
+    arrays = {f"model.{name}": value.numpy() for name, value in model.state_dict().items()}
+    if stack is not None:
+        for name, one in stack.models.items():
+            arrays |= {
+                f"stack.{name}.mean": one.mean,
+                f"stack.{name}.scale": one.scale,
+                f"stack.{name}.coefficients": one.coefficients,
+                f"stack.{name}.weight": np.array([stack.weights[name], stack.scales[name]]),
+            }
+    write_arrays(folder / f"member-{seed}.safetensors", arrays)
+
+
+def _save_transforms(folder: Path, transforms: FoldTransforms) -> None:
+    about, arrays = transforms.state()
+    write_json(folder / "transforms.json", about)
+    write_arrays(folder / "transforms.safetensors", arrays)
+
+
+def finished(context: Crossval, tasks: Sequence[Task]) -> list[Task]:
+    """Those of `tasks` whose result is in the store."""
+    store = Store(context.store)
+    return [task for task in tasks if store.has(KIND, context.key(task))]
