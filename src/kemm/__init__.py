@@ -1,0 +1,58 @@
+"""kemm: knowledge-enhanced multimodal cancer survival prediction, evaluated honestly.
+
+    import kemm
+
+    study = kemm.Study.load("my-study")
+    result = kemm.run(study)
+    result.table            # a pandas frame, one row a model
+    result.report           # the path of the HTML report
+
+Names load on first use, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kemm.config import Study as Study
+    from kemm.core.errors import KemmError as KemmError
+    from kemm.demo import make_demo_study as make_demo_study
+    from kemm.pipeline import RunResult as RunResult
+    from kemm.pipeline import check as check
+    from kemm.pipeline import rebuild_report as rebuild_report
+    from kemm.pipeline import run as run
+    from kemm.scaffold import init_study as init_study
+
+_WHERE = {
+    "Study": "kemm.config",
+    "KemmError": "kemm.core.errors",
+    "make_demo_study": "kemm.demo",
+    "RunResult": "kemm.pipeline",
+    "check": "kemm.pipeline",
+    "rebuild_report": "kemm.pipeline",
+    "run": "kemm.pipeline",
+    "init_study": "kemm.scaffold",
+}
+__all__ = [
+    "KemmError",
+    "RunResult",
+    "Study",
+    "check",
+    "init_study",
+    "make_demo_study",
+    "rebuild_report",
+    "run",
+]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'kemm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -10,9 +10,10 @@ from itertools import pairwise
 from typing import Any
 
 import fake_results as fake
+import matplotlib
 import pytest
 
-from kemm.results.records import Cell, Evaluation, Explanation, Record
+from kemm.results.records import Cell, DecisionCurve, Evaluation, Explanation, Record, TimeAUC
 from kemm.results.report import numbers, render_report
 from kemm.results.report.svg import PAINTS
 from kemm.results.report.wording import outcome, survival_at
@@ -225,26 +226,27 @@ def test_text_and_lines_stand_out_in_light_and_in_dark(html: str) -> None:
         assert contrast(colours["ink"], colours["mark"]) >= 4.5
 
 
+CLOSED = {"role", "modality", "certainty", "model", "baseline", "metric", "survival"}
+"""Fields that hold a model's name, a number or one of a few words: not free text."""
+KNOWN = {fake.MAIN, fake.CLINICAL, "report", "treat all"}
+
+
 def poisoned(value: Any) -> Any:
-    """The same record with every free text replaced by something nasty."""
+    """The same record with every free text, and every free key, replaced by something nasty."""
     if isinstance(value, Record):
-        skip = {"role", "modality", "certainty", "model", "baseline", "metric", "survival", "inputs_"}
         return type(value).model_construct(
-            **{name: item if name in skip else poisoned(item) for name, item in value if name is not None}
+            **{name: item if name in CLOSED else poisoned(item) for name, item in value}
         )
     if isinstance(value, str):
-        return value if value in {fake.MAIN, fake.CLINICAL, "treat all"} else NASTY
+        return value if value in KNOWN else NASTY
     if isinstance(value, dict):
         return {
-            key if isinstance(item, Cell) or key in known_keys else NASTY + key: poisoned(item)
+            key if isinstance(item, Cell) or key in KNOWN else NASTY + key: poisoned(item)
             for key, item in value.items()
         }
     if isinstance(value, list):
         return [poisoned(item) for item in value]
     return value
-
-
-known_keys = {fake.MAIN, fake.CLINICAL, "report", "treat all"}
 
 
 @pytest.mark.parametrize("field", ["evaluation", "explanation", "run"])
@@ -300,8 +302,6 @@ def test_the_same_records_give_the_same_bytes(html: str) -> None:
 
 
 def test_a_user_matplotlib_style_changes_nothing(html: str) -> None:
-    import matplotlib
-
     with matplotlib.rc_context(
         {"font.size": 30, "axes.facecolor": "red", "lines.linewidth": 9, "svg.fonttype": "path"}
     ):
@@ -309,7 +309,7 @@ def test_a_user_matplotlib_style_changes_nothing(html: str) -> None:
         assert matplotlib.rcParams["font.size"] == 30
 
 
-def test_a_large_report_stays_small_enough_to_send() -> None:
+def test_long_quotes_and_many_cases_do_not_swell_the_page() -> None:
     explanation = fake.explanation()
     long_case = explanation.cases[0].model_copy(
         update={
@@ -322,7 +322,7 @@ def test_a_large_report_stays_small_enough_to_send() -> None:
         fake.risk_groups(fake.MAIN, 1.0).model_copy(update={"model": model.name}) for model in fake.models()
     ]
     html = render_report(changed(risk_groups=groups), explanation, fake.run_record())
-    assert len(html.encode()) < 2_000_000
+    assert len(html.encode()) < 1_500_000
 
 
 def test_an_ordinary_report_is_under_a_megabyte_and_a_half(html: str) -> None:
@@ -356,6 +356,26 @@ def test_what_was_not_computed_leaves_no_empty_section(field: str, value: Any, s
     page = rendered(changed(**{field: value}), fake.explanation())
     assert section not in [attributes["id"] for attributes in page.all("section")]
     assert f"#{section}" not in [link["href"] for link in page.all("a")]
+
+
+def test_one_fold_one_threshold_one_time_and_a_curve_of_an_unlisted_model_still_draw() -> None:
+    evaluation = fake.evaluation()
+    curve = DecisionCurve(
+        horizon_months=36, thresholds=[0.2], net_benefit={fake.MAIN: [0.1], "treat all": [0.05]}
+    )
+    page = rendered(
+        changed(
+            folds=evaluation.folds[:1],
+            decision=curve,
+            time_auc=[
+                TimeAUC(model=fake.MAIN, months=[12], auc=[None]),
+                TimeAUC(model="x", months=[24], auc=[0.7]),
+            ],
+        )
+    )
+    assert "Only at 20%, KEMM with covariates has the highest net benefit" in page.text
+    assert "KEMM with covariates: undefined at every time." in page.text
+    assert "1 site-disjoint fold," in page.text
 
 
 def test_kaplan_meier_is_read_out_where_every_group_is_still_large(page: Document) -> None:

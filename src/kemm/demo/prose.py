@@ -74,7 +74,6 @@ class Writer:
         """The three dimensions: "5.2 x 4.8 x 4.1"."""
         return " x ".join(f"{side:.1f}" for side in self.tumour.size_cm)
 
-    @property
     def grade(self) -> str:
         """The grade as a phrase."""
         return self.one_of(phrases.GRADES).format(
@@ -86,7 +85,6 @@ class Writer:
         """What was taken out."""
         return f"{self.tumour.side} {'partial' if self.tumour.partial else 'radical'} nephrectomy"
 
-    @property
     def history(self) -> str:
         """The clinical line of the requisition."""
         return self.one_of(phrases.HISTORIES).format(
@@ -112,7 +110,6 @@ class Writer:
             return f"Metastatic carcinoma in {positive} of {examined} hilar {nodes} ({positive}/{examined})."
         return f"{examined} hilar {nodes}, negative for carcinoma (0/{examined})."
 
-    @property
     def gross(self) -> list[str]:
         """The specimen as it came, with measures that are not the tumour's."""
         rim = self.random.uniform(0.4, 1.2, 3) if self.tumour.partial else self.random.uniform(1.0, 6.0, 3)
@@ -128,7 +125,6 @@ class Writer:
             self.one_of(phrases.BLOCKS).format(last=last, next=last + 1),
         ]
 
-    @property
     def table(self) -> list[tuple[str, str]]:
         """All that is stated as label and value, in the order of a protocol."""
         tumour = self.tumour
@@ -156,12 +152,12 @@ def write_prose(writer: Writer) -> str:
     findings = [writer.sentence(finding) for finding in writer.random.permutation(writer.stated)]
     return "\n\n".join(
         [
-            writer.history,
-            " ".join(writer.gross),
+            writer.history(),
+            " ".join(writer.gross()),
             " ".join(
                 [
                     writer.one_of(phrases.MICROSCOPIES),
-                    f"The lesion is a {writer.one_of(phrases.TYPES)}, {writer.grade}.",
+                    f"The lesion is a {writer.one_of(phrases.TYPES)}, {writer.grade()}.",
                     *findings,
                     *writer.some_of(phrases.NEUTRAL, 1, 4),
                 ]
@@ -179,7 +175,7 @@ def write_prose(writer: Writer) -> str:
 def write_checklist(writer: Writer) -> str:
     """A diagnosis in a line, then one finding a line."""
     mark = writer.one_of(("- ", "* ", ""))
-    lines = [f"{mark}{label}: {value}" for label, value in writer.table]
+    lines = [f"{mark}{label}: {value}" for label, value in writer.table()]
     return "\n".join(
         [
             f"Diagnosis: {writer.one_of(phrases.TYPES)}, {writer.tumour.side} kidney.",
@@ -188,7 +184,7 @@ def write_checklist(writer: Writer) -> str:
             *lines,
             "",
             "Comment: " + " ".join([*writer.some_of(phrases.NEUTRAL, 1, 3), writer.one_of(phrases.REMARKS)]),
-            "Gross: " + " ".join(writer.gross),
+            "Gross: " + " ".join(writer.gross()),
         ]
     )
 
@@ -196,7 +192,7 @@ def write_checklist(writer: Writer) -> str:
 def write_table(writer: Writer) -> str:
     """A synoptic table in two columns, as laboratory systems print it."""
     separator = writer.one_of((" | ", ":   "))
-    table = writer.table
+    table = writer.table()
     width = max(len(label) for label, _ in table) if "|" in separator else 0
     rows = [f"{label.ljust(width)}{separator}{value}" for label, value in table]
     return "\n".join(
@@ -205,10 +201,10 @@ def write_table(writer: Writer) -> str:
             *rows,
             "",
             "GROSS DESCRIPTION:",
-            *writer.gross,
+            *writer.gross(),
             "",
             "CLINICAL HISTORY:",
-            writer.history,
+            writer.history(),
             *writer.some_of(phrases.NEUTRAL, 0, 2),
         ]
     )
@@ -218,7 +214,7 @@ def write_dictation(writer: Writer) -> str:
     """Sections under headings; the diagnosis in capitals, point by point."""
     points = [
         f"{writer.tumour.side} kidney, {writer.procedure}:",
-        f"  - {writer.one_of(phrases.TYPES)}, {writer.grade}.",
+        f"  - {writer.one_of(phrases.TYPES)}, {writer.grade()}.",
         f"  - tumor size {writer.size} cm.",
         *(f"  - {writer.sentence(finding)}" for finding in writer.stated),
         *([f"  - {writer.nodes}"] if writer.nodes else []),
@@ -227,10 +223,10 @@ def write_dictation(writer: Writer) -> str:
     return "\n".join(
         [
             "CLINICAL HISTORY:",
-            writer.history,
+            writer.history(),
             "",
             "GROSS DESCRIPTION:",
-            " ".join(writer.gross),
+            " ".join(writer.gross()),
             "",
             "MICROSCOPIC DESCRIPTION:",
             " ".join([writer.one_of(phrases.MICROSCOPIES), *writer.some_of(phrases.NEUTRAL, 1, 3)]),

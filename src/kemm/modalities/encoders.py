@@ -63,6 +63,8 @@ Known = Mapping[str, NDArray[np.float32]]
 Fit = Callable[[TextConfig, Sequence[str], Known], TextEncoder]
 TEXT_ENCODERS: Registry[Fit] = Registry("text encoder")
 """Each makes an encoder from settings and the texts of the training part (which a pretrained one ignores)."""
+PRETRAINED: set[str] = set()
+"""Names of those that learn nothing from texts, so that a text's vector can be made once and kept."""
 
 _RESTORERS: dict[str, Callable[[dict[str, Any], Mapping[str, NDArray[Any]]], TextEncoder]] = {}
 
@@ -265,6 +267,9 @@ class Pretrained:
 def _pools_class_token(folder: Path) -> bool:
     pooling = folder / "1_Pooling" / "config.json"
     return pooling.is_file() and bool(json.loads(pooling.read_text()).get("pooling_mode_cls_token"))
+
+
+PRETRAINED.add("transformers")
 
 
 @TEXT_ENCODERS.register("transformers")

@@ -7,7 +7,7 @@ side, so that training reads a bag in one piece.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,11 +45,13 @@ class SlideSource:
     """Path and id column of a table of slide-level features."""
     identity: str
     """Changes whenever a file does."""
+    table_cases: int = 0
+    """Cases of the cohort in that table."""
 
     @property
     def cases(self) -> int:
-        """Cases with at least one slide, as far as file names tell."""
-        return len(self.files)
+        """Cases with at least one slide."""
+        return self.table_cases if self.table is not None else len(self.files)
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,26 @@ def find_slides(
     return None
 
 
+def read_table_cases(source: SlideSource, case_ids: Sequence[str], faults: Faults) -> SlideSource:
+    """The same source, its table read once to count the cases it has and to find what is wrong in it.
+
+    Raises:
+        InputError: Not a table of numbers.
+    """
+    assert source.table is not None
+    path, column = source.table
+    ids, _ = read_numbers(path, column)
+    cases = len(set(ids) & set(case_ids))
+    if not cases:
+        faults.add(
+            f"none of its {len(ids)} rows belongs to a case: its ids look like {ids[0] if ids else ''!r}, "
+            f"the cohort's like {case_ids[0]!r}",
+            "Give both the same ids (slides.case names the column).",
+            file=path,
+        )
+    return replace(source, table_cases=cases)
+
+
 def _find_files(
     config: SlidesConfig,
     folder: Path,
@@ -156,7 +178,13 @@ def _belongs(stem: str, case: str) -> bool:
     return stem == case or (stem.startswith(case) and stem[len(case)] in "-_. ")
 
 
-def pack_slides(source: SlideSource, case_ids: Sequence[str], features: Path, offsets: Path) -> None:
+def pack_slides(
+    source: SlideSource,
+    case_ids: Sequence[str],
+    features: Path,
+    offsets: Path,
+    on_slide: Callable[[], None] = lambda: None,
+) -> None:
     """Write the packed features (.npy) and the offsets (.npy) of the cases, in their order.
 
     Raises:
@@ -185,6 +213,7 @@ def pack_slides(source: SlideSource, case_ids: Sequence[str], features: Path, of
                 )
             handle.write(np.ascontiguousarray(bag, dtype=writer).tobytes())
             lengths[row] += bag.shape[0]
+            on_slide()
         if writer is None:
             raise InputError("no slide of any case could be read. Look at the slides section of study.yaml.")
         handle.seek(0)

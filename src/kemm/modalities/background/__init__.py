@@ -19,11 +19,13 @@ from kemm.modalities.background.record import (
     RiskStatements,
     background_kind,
 )
+from kemm.modalities.background.settings import BackgroundConfig
 
 __all__ = [
     "BACKGROUND_KINDS",
     "Author",
     "Background",
+    "BackgroundConfig",
     "CancerType",
     "Modality",
     "RiskStatements",

@@ -30,14 +30,35 @@ _MONTH = (
 )
 _YEAR = r"(?:19|20)\d{2}"
 _DAY = r"(?:0?[1-9]|[12]\d|3[01])"
+_MONTH_NUMBER = r"(?:0?[1-9]|1[0-2])"
 _ROUND = r"[ ]{0,2}"
 
-# A number hides only behind a label: "A1-A10" is a tissue block and "10/23" a count of nodes.
-_IDENTIFIER_LABEL = (
-    r"(?:accession|mrn|med(?:ical|\.)?\s?rec(?:ord|\.)?|hosp(?:ital|\.)?|chart|account|acct|specimen|case"
-    r"|path(?:ology|\.)?|patient(?:'s)?|surg(?:ical)?\.?\s?path(?:ology|\.)?|encounter|visit|copy|ref|ssn)"
-    r"\s{0,2}(?:(?:no|num|number|id)\b\.?|\#|id\#)?\s{0,2}(?:\#)?\s{0,2}[:#]\s{0,3}"
+# A number is hidden only behind a label: "A1-A10" is a tissue block, "10/23" a count of nodes, and
+# "weight of specimen: 300" no number of a record.
+_RECORD = r"(?:accession|mrn|med(?:ical|\.)?\s?rec(?:ord|\.)?|account|acct|encounter|ssn)"
+_NUMBERED = (
+    r"(?:hosp(?:ital|\.)?|chart|specimen|case|patient|visit|copy|ref"
+    r"|(?:surg(?:ical)?\.?\s?)?path(?:ology|\.)?)"
 )
+_NUMBER_SIGN = r"(?:(?:no|num|number|id)\b\.?|\#)"
+_IDENTIFIER_LABEL = (
+    rf"(?:{_RECORD}\s{{0,2}}{_NUMBER_SIGN}?\s{{0,2}}[:#]"
+    rf"|{_NUMBERED}\s{{0,2}}{_NUMBER_SIGN}\s{{0,2}}:?)\s{{0,3}}"
+)
+
+# What stands behind a doctor's title in reports whose names were already taken out.
+_NO_NAME = (
+    r"(?!(?i:the|this|these|a|an|at|in|on|of|and|for|is|was|with|by|to|no|specimens?|sections?|sectioning"
+    r"|final|gross|micro\w*"
+    r"|diagnos\w*|clinical|attending|patholog\w*|hematopathology|received|frozen|revised|intra\w*"
+    r"|operative|part|page|note"
+    r"|comment|left|right|sentinel|lymph|breast|lung|kidney|uterus|tumou?r|margins?|report\w*"
+    r"|electronic\w*|signed|date|fs"
+    r"|addendum|procedure|summary|results?|review\w*|department|carcinomas?|therefore|printed|renal"
+    r"|revision|fs[a-z]|tp[a-z]|surg\w*|consult\w*|case|patient|xx+)\b)"
+)
+
+_NAME = rf"{_NO_NAME}[A-Z][A-Za-z'-]{{2,20}}"
 
 # In order: an earlier kind takes its characters before a later one looks at them.
 _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
@@ -46,7 +67,7 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
         re.compile(
             r"(?<![0-9a-z])[0-9a-f]{8}(?:\s?-\s?[0-9a-f]{4}){3}\s?-\s?[0-9a-f]{12}"
             # Scanned forms print it after its label, with dashes and digits misread.
-            r"|\buuid\s{0,2}:\s{0,2}[0-9a-zO](?:[0-9a-fosl][\s.:-]{0,2}){20,40}",
+            r"|\buuid\s{0,2}:\s{0,2}(?:[0-9a-zO][\s.:-]{0,2})(?:[0-9a-fosl][\s.:-]{0,2}){19,39}[0-9a-fosl]",
             re.IGNORECASE,
         ),
     ),
@@ -55,17 +76,19 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
         re.compile(
             r"T[CG6]GA\s?[-_.–—~ ]\s?[A-Z0-9]{2}\s?[-_.–—~ ]\s?[A-Z0-9]{4}"
             r"(?:\s?[-_.–—]\s?[A-Z0-9]{2,4}){0,5}(?![a-z])"
-            r"|T[CG6]GA\s{0,2}[-_.–—~]\s{0,2}[A-Z0-9]{2,4}(?:[-_.–—][A-Z0-9]{2,4}){0,5}\b|\bTCGA\b",
+            r"|T[CG6]GA\s{0,2}[-_.–—~]\s{0,2}[A-Z0-9]{2,4}(?:[-_.–—][A-Z0-9]{2,4}){0,5}\b|TCGA",
             re.IGNORECASE,
         ),
     ),
     (
         "date",
         re.compile(
-            rf"\b(?:{_DAY}{_ROUND}[/.-]{_ROUND}{_DAY}{_ROUND}[/.-]{_ROUND}(?:{_YEAR}|\d{{2}})"
+            rf"\b(?:(?:{_MONTH_NUMBER}{_ROUND}/{_ROUND}{_DAY}"
+            rf"|{_DAY}{_ROUND}/{_ROUND}{_MONTH_NUMBER}){_ROUND}/{_ROUND}(?:{_YEAR}|\d{{2}})"
+            rf"|{_DAY}-{_DAY}-(?:{_YEAR}|\d{{2}})|{_DAY}\.{_DAY}\.(?:{_YEAR}|\d{{2}})"
             rf"|{_YEAR}{_ROUND}[/.-]{_ROUND}{_DAY}{_ROUND}[/.-]{_ROUND}{_DAY}"
             rf"|{_DAY}(?:st|nd|rd|th)?[\s.,-]{{1,3}}(?:of )?{_MONTH}[\s.,-]{{1,3}}(?:{_YEAR}|\d{{2}})"
-            rf"|{_MONTH}[\s.-]{{1,3}}{_DAY}(?:st|nd|rd|th)?[\s.,-]{{1,3}}(?:{_YEAR}|'?\d{{2}})"
+            rf"|{_MONTH}[\s.-]{{1,3}}{_DAY}(?:st|nd|rd|th)?[\s.,-]{{1,3}}(?:{_YEAR}|'\d{{2}})"
             rf"|{_MONTH}[\s.,-]{{1,3}}{_YEAR}|(?:0?[1-9]|1[0-2])/{_YEAR})\b",
             re.IGNORECASE,
         ),
@@ -88,7 +111,7 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "age over 89",
         re.compile(
-            r"\b(?P<hide>9\d|1[01]\d)(?=[\s-]{0,2}(?:years?|yrs?|y)[\s./-]{0,2}(?:old|o\b|of age)?)"
+            r"\b(?P<hide>9\d|1[01]\d)(?=[\s-]{0,2}(?:years?\b|yrs?\b|y[\s./]{0,2}o\b))"
             r"|\baged?\s{0,2}:?\s{0,2}(?P<bare>9\d|1[01]\d)\b(?!\s?(?:%|cm|mm|days))",
             re.IGNORECASE,
         ),
@@ -96,19 +119,19 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "person",
         re.compile(
-            r"\b(?:Dr|Drs|DR|Mr|Mrs|Ms)\.?\s{1,2}(?P<hide>(?:[A-Z]\.\s?){0,2}[A-Z][A-Za-z'-]{1,20}"
-            r"(?:\s[A-Z][A-Za-z'-]{1,20})?)"
-            r"|\b(?P<bare>[A-Z][A-Za-z'-]{1,20}(?:\s[A-Z]\.?)?\s[A-Z][A-Za-z'-]{1,20})(?=,?\s?(?:M\.\s?D"
-            r"\.|MD\b))"
+            rf"\b(?:Dr|Drs|DR|Mr|Mrs|Ms)\.?[ ]{{1,2}}(?P<hide>(?:[A-Z]\.[ ]?(?=[A-Z][a-z])){{0,2}}{_NAME}"
+            rf"(?:[ ]{_NAME})?)"
+            rf"|\b(?P<bare>{_NAME}(?:[ ][A-Z]\.?)?[ ]{_NAME})(?=,?[ ]?(?:M\.\s?D\.|MD\b))"
         ),
     ),
     (
         "institution",
         re.compile(
-            r"\b(?:[A-Z][A-Za-z'&.-]{1,20}\s){1,4}(?:Hospitals?|HOSPITALS?|Medical Center|MEDICAL CENTER"
-            r"|Clinics?"
-            r"|CLINICS?|Cancer Cent(?:er|re)|CANCER CENT(?:ER|RE)|University|UNIVERSITY|Infirmary)\b"
-            r"|\b(?:University|UNIVERSITY|Hospital|HOSPITAL)\s(?:of|OF)\s(?:[A-Z][A-Za-z'.-]{1,20}\s?){1,3}"
+            r"\b(?:[A-Z][A-Za-z'&-]{1,20}[ ]){1,4}(?:Hospitals?|HOSPITALS?|Medical Center|MEDICAL CENTER"
+            r"|Clinics?|CLINICS?"
+            r"|Cancer Cent(?:er|re)|CANCER CENT(?:ER|RE)|University|UNIVERSITY|Infirmary)\b"
+            r"|\b(?:University|UNIVERSITY|Hospital|HOSPITAL)[ ](?:of"
+            r"|OF)[ ](?!Origi)(?:[A-Z][A-Za-z'-]{1,20}[ ]?){1,3}"
         ),
     ),
 )
@@ -146,13 +169,9 @@ def _mask(text: str, pattern: re.Pattern[str]) -> tuple[str, int]:
     at = found = 0
     for match in pattern.finditer(text):
         start, end = match.span()
-        for name, span in ((name, match.span(name)) for name in pattern.groupindex):
-            if span != (-1, -1):
-                start, end = span
-                break
-            del name
-        if MASK in text[start:end] and not text[start:end].strip(MASK):
-            continue
+        for group in pattern.groupindex:  # where only a part is hidden, that part is a named group
+            if match[group] is not None:
+                start, end = match.span(group)
         pieces += [text[at:start], MASK * (end - start)]
         at = end
         found += 1

@@ -117,7 +117,8 @@ def assertion(clause: str, start: int, end: int, *, default: Assertion | None = 
 
 
 def _is_heading(clause: str, start: int, end: int) -> bool:
-    return not clause[end:].strip(" .,;:0123456789") and not re.search(r"[a-z]{3}", clause[:start])
+    alone = not clause[end:].strip(" .,;:0123456789") and not re.search(r"[a-z]{3}", clause[:start])
+    return alone and len(clause[start:end].split()) < 4  # "extends into the pleura" tells by itself
 
 
 def _with_context(clause: str, start: int, end: int) -> tuple[int, int]:

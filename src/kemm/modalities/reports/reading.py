@@ -17,7 +17,13 @@ _JOINING = (
     r"|be|been|within|than|there|this|these"
 )
 _GOES_ON = re.compile(rf"(?:\b(?:{_JOINING})|[,(\-/&]|\d x)[ \t]*$")
-_CONTINUES = re.compile(rf"[ \t]*(?:(?:{_JOINING})\b(?![ \t]*[.):])|[),])")
+# Looked for in the text as written: "OF" goes on a line of capitals, "The" begins a sentence.
+_CONTINUES = re.compile(
+    r"[ \t]*(?:(?:OF|AND|OR|NOR|WITH|WITHOUT|IS|ARE|WAS|WERE|FOR|TO|IN|ON|AT|BY|FROM|INTO|BUT|WHICH|THAN)\b(?![ \t]*[.):])|[),])"
+)
+
+# A label whose answer stands on the next line, which is not itself a label or a list item.
+_ANSWERS = re.compile(r"[^\n:]{0,2}:[ \t]{0,2}(?:\r?\n|\r)[ \t]*[a-z0-9][^:\n]{0,60}(?:\n|\r|$|[^:\n]{0,20}$)")
 
 _PUNCTUATION = str.maketrans(
     {
@@ -122,7 +128,10 @@ def _join_lines(text: str, lower: str) -> str:
         blank = not after.strip(" ") or after.lstrip(" ")[:1] in "\r\n" or not before.strip(" ")
         first = text[end : end + 12].lstrip()[:1]
         soft = not blank and (
-            first.islower() or _GOES_ON.search(before) is not None or _CONTINUES.match(after) is not None
+            first.islower()
+            or _GOES_ON.search(before) is not None
+            or _CONTINUES.match(text, end) is not None
+            or _ANSWERS.match(lower[max(0, start - 3) : end + 80]) is not None
         )
         for at in range(start, end):
             out[at] = " " if soft or at < end - 1 else "\n"

@@ -183,7 +183,8 @@ def decision(curve: DecisionCurve, shown: Mapping[str, Series], *, key: str, lab
     with drawing(key):
         figure, axes = _canvas(290.0, left=52, right=14, top=TOP, bottom=46)
         axes.set_ylim(-0.3 * top, top)
-        axes.set_xlim(min(curve.thresholds, default=0.0), max(curve.thresholds, default=1.0) or 1.0)
+        first, last = min(curve.thresholds), max(curve.thresholds)
+        axes.set_xlim(first, max(last, first + 0.01))
         axes.grid(axis="y")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
         axes.yaxis.set_major_formatter(

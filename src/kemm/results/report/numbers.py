@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 MINUS: Final = "\N{MINUS SIGN}"
-DASH: Final = "\N{EN DASH}"
 
 
 def decimal(value: float, places: int = 3) -> str:

@@ -43,7 +43,7 @@ DRIVERS_SHOWN: Final = 8
 """Of each modality; the rest folds away."""
 ATTENTION_SHOWN: Final = 20
 INPUT_FILES_SHOWN: Final = 100
-LONGEST_QUOTE: Final = 600
+LONGEST_QUOTE: Final = 300
 """Characters of a quoted report sentence."""
 
 
@@ -195,7 +195,7 @@ class Page:
     @cached_property
     def time_auc(self) -> Panel | None:
         """AUC over time."""
-        if not any(curve.months for curve in self.evaluation.time_auc):
+        if not any(curve.months and curve.model in self.styles for curve in self.evaluation.time_auc):
             return None
         return panels.time_auc_panel(self.evaluation.time_auc, self.styles, self.titles)
 

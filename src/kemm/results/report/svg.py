@@ -1,7 +1,9 @@
 """A matplotlib figure as an inline SVG that follows the colours of the page.
 
 Names from input stand beside a figure, in its HTML legend and its label; inside it are only numbers
-and our own words. Figures are drawn in paints: stand-in colours, each of which becomes a CSS class (`f-main` fills,
+and our own words.
+
+Figures are drawn in paints: stand-in colours, each of which becomes a CSS class (`f-main` fills,
 `s-main` strokes). The stylesheet gives every class its colour in light, dark and print. No style
 attribute is left, so the page's content-security policy can refuse all of them.
 """

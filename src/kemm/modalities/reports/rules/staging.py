@@ -48,8 +48,8 @@ TABLE = re.compile(
 
 _ONE = str.maketrans({"i": "1", "l": "1", "o": "0"})
 _T_VALUE = re.compile(
-    r"(?<![a-su-z0-9])(?:[yra]{0,2}p[ (]{0,2}|(?<=ajcc)p)?t\s{0,2}(is"
-    r"|[0-4xil])(?:\s?([a-d])[1-3]?(?![a-mo-z]))?(?![0-9])"
+    r"(?:(?<![a-z0-9])[yra]{0,2}p[ (]{0,2}|(?<=ajcc)p|(?<![a-z0-9]))"
+    r"t\s{0,2}(is|[0-4xil])(?:\s?([a-d])[1-3]?(?![a-mo-z]))?(?![0-9])"
 )
 _N_VALUE = re.compile(
     r"(?:(?<![a-z])[yra]{0,2}p[ (]{0,2}|(?<=ajcc)p|(?<=[0-9x])p?|(?<=[0-9][a-d])p?"

@@ -1,0 +1,5 @@
+"""`python -m kemm` is `kemm`."""
+
+from kemm.cli import main
+
+main()

@@ -1,0 +1,30 @@
+"""What `kemm doctor` says of this machine."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from kemm.core.provenance import environment
+from kemm.execution import usable_cores
+
+OPTIONAL = {
+    "openpyxl": ("excel", "clinical tables as Excel workbooks"),
+    "transformers": ("text", "pretrained text encoders"),
+}
+
+
+def diagnose() -> list[str]:
+    """Lines for a person: versions, device, optional parts."""
+    import torch
+
+    lines = [f"{name:14} {version}" for name, version in environment().items()]
+    lines.append(f"{'cores':14} {usable_cores()}")
+    if torch.cuda.is_available():
+        lines.append(f"{'device':14} {torch.cuda.get_device_name()} (training uses the CPU)")
+    else:
+        lines.append(f"{'device':14} CPU")
+    for module, (extra, what) in OPTIONAL.items():
+        found = find_spec(module) is not None
+        state = "installed" if found else f"not installed: pip install 'kemm[{extra}]'"
+        lines.append(f"{module:14} {state} ({what})")
+    return lines

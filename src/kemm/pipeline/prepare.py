@@ -1,0 +1,147 @@
+"""From inputs to a study's data: reports refined, slides packed, texts encoded; each kept in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kemm.core.files import read_arrays, read_json, write_arrays, write_json
+from kemm.core.provenance import fingerprint
+from kemm.core.store import Store
+from kemm.execution import Mapper
+from kemm.modalities.encoders import PRETRAINED, fit_encoder
+from kemm.modalities.reports import REFINERS, RefinedReport
+from kemm.modalities.reports.stored import as_json, from_json
+from kemm.modalities.slides import SlideBags, open_slides, pack_slides
+from kemm.pipeline.inputs import Inputs
+from kemm.pipeline.progress import Progress
+from kemm.training.dataset import StudyData
+from kemm.training.features import background_texts, refined_text
+
+REPORTS_A_TASK = 50
+SHORTEST_NAME = 4
+"""A site's code of two or three characters also occurs as a word of medicine ("T2"), and is not masked by itself;
+the barcodes that carry it are."""
+
+
+def prepare(inputs: Inputs, store: Store, run: Mapper, progress: Progress) -> StudyData:
+    """Everything that is done once, before any fold."""
+    reports = refine(inputs, store, run, progress)
+    slides = _packed(inputs, store, progress)
+    config = inputs.study.config
+    data = StudyData(
+        cohort=inputs.cohort,
+        reports=tuple(reports.get(case) for case in inputs.cohort.ids),
+        background=inputs.background,
+        genomics=inputs.genomics,
+        groups=inputs.groups,
+        slides=slides,
+        text_vectors={},
+        identity=fingerprint(
+            [[case, as_json(report)] for case, report in sorted(reports.items())],
+            [[name, one.identity] for name, one in sorted(inputs.background.items())],
+            inputs.genomics.fingerprint if inputs.genomics else "",
+            [[group.name, list(group.columns)] for group in inputs.groups.groups] if inputs.groups else [],
+            inputs.slides.identity if inputs.slides else "",
+        ),
+    )
+    if config.text.encoder in PRETRAINED:
+        data = _with_vectors(inputs, data, store, progress)
+    return data
+
+
+def masked_names(inputs: Inputs) -> list[str]:
+    """Names to mask in reports: those of the settings, and sites whose name is no short code."""
+    config = inputs.study.config.reports
+    sites = {case.site for case in inputs.cohort.cases if case.site and len(case.site) >= SHORTEST_NAME}
+    return sorted({*(config.mask if config else ()), *sites})
+
+
+def refine(inputs: Inputs, store: Store, run: Mapper, progress: Progress) -> dict[str, RefinedReport]:
+    """Each case's refined report. A part that was refined before is read from the store."""
+    config = inputs.study.config.reports
+    if config is None or not inputs.reports:
+        return {}
+    names = masked_names(inputs)
+    identity = REFINERS[config.refiner](names).identity
+    type_of = {case.id: case.cancer_type for case in inputs.cohort.cases}
+    cases = [case for case in inputs.cohort.ids if case in inputs.reports]
+    parts = [cases[start : start + REPORTS_A_TASK] for start in range(0, len(cases), REPORTS_A_TASK)]
+    keys = {
+        fingerprint(identity, [[case, type_of[case], inputs.reports[case]] for case in part]): part
+        for part in parts
+    }
+    missing = [key for key in keys if not store.has("refined", key)]
+    with progress.stage("refine reports", len(parts)) as step:
+        for _ in range(len(parts) - len(missing)):
+            step.advance()
+        tasks = [
+            [key, [(case, type_of[case], inputs.reports[case]) for case in keys[key]]] for key in missing
+        ]
+        for _ in run(_refine_part, (config.refiner, names, store), tasks):
+            step.advance()
+    refined: dict[str, RefinedReport] = {}
+    for key in keys:
+        stored = read_json(store.get("refined", key).path("reports.json"))
+        refined |= {case: from_json(one) for case, one in stored.items()}
+    return refined
+
+
+def _refine_part(context: tuple[str, list[str], Store], task: Sequence[object]) -> None:
+    refiner_name, names, store = context
+    key, reports = task
+    assert isinstance(key, str)
+    assert isinstance(reports, list)
+    refiner = REFINERS[refiner_name](names)
+    refined = {case: as_json(refiner.refine(text, cancer_type=kind)) for case, kind, text in reports}
+    with store.adding("refined", key, refiner=refiner.identity) as folder:
+        write_json(folder / "reports.json", refined)
+
+
+def _packed(inputs: Inputs, store: Store, progress: Progress) -> SlideBags | None:
+    source = inputs.slides
+    if source is None:
+        return None
+    key = fingerprint(source.identity, list(inputs.cohort.ids))
+    if not store.has("slides", key):
+        with (
+            progress.stage("pack slide features", source.cases) as step,
+            store.adding("slides", key, source=source.identity) as folder,
+        ):
+            pack_slides(
+                source, inputs.cohort.ids, folder / "features.npy", folder / "offsets.npy", step.advance
+            )
+    entry = store.get("slides", key)
+    return open_slides(entry.path("features.npy"), entry.path("offsets.npy"))
+
+
+def _with_vectors(inputs: Inputs, data: StudyData, store: Store, progress: Progress) -> StudyData:
+    """The same data, with the vector of every text made by the pretrained encoder."""
+    from dataclasses import replace
+
+    reports = [report for report in data.reports if report is not None]
+    texts = sorted(
+        {
+            *background_texts(data),
+            *(one.text for report in reports for one in report.statements),
+            *(report.text for report in reports),
+            *(refined_text(report) for report in reports),
+            "",
+        }
+    )
+    encoder = fit_encoder(inputs.study.config.text, [])
+    key = fingerprint(encoder.identity, texts)
+    if not store.has("vectors", key):
+        made: list[NDArray[np.float32]] = []
+        with (
+            progress.stage("encode texts", len(texts)) as step,
+            store.adding("vectors", key, encoder=encoder.identity) as folder,
+        ):
+            for text in texts:
+                made.append(encoder.encode([text])[0])
+                step.advance()
+            write_arrays(folder / "vectors.safetensors", {"vectors": np.stack(made)})
+    vectors = read_arrays(store.get("vectors", key).path("vectors.safetensors"))["vectors"]
+    return replace(data, text_vectors=dict(zip(texts, vectors, strict=True)))

@@ -1,0 +1,54 @@
+"""How work tells how far it is. The command line draws bars; from Python it is silent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class Step(Protocol):
+    """A stage that is under way."""
+
+    def advance(self, note: str = "") -> None:
+        """One more item is done; `note` says something about it."""
+        ...
+
+
+class Progress(Protocol):
+    """Told of each stage."""
+
+    def stage(self, name: str, total: int) -> StepContext:
+        """A stage of `total` items begins; it ends with the context."""
+        ...
+
+    def say(self, line: str) -> None:
+        """A line a person wants to see."""
+        ...
+
+
+class StepContext(Protocol):
+    """Enters a `Step`."""
+
+    def __enter__(self) -> Step:
+        """The stage begins."""
+        ...
+
+    def __exit__(self, *error: object) -> bool | None:
+        """The stage ends."""
+        ...
+
+
+class Silent:
+    """Says nothing."""
+
+    def advance(self, note: str = "") -> None:
+        """Nothing."""
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[Silent]:
+        """Nothing."""
+        yield self
+
+    def say(self, line: str) -> None:
+        """Nothing."""
