@@ -116,9 +116,13 @@ def assertion(clause: str, start: int, end: int, *, default: Assertion | None = 
     return Asserted(default, *_with_context(clause, start, end))
 
 
+# "Extends into the pleura" tells by itself, "pleural invasion" on a line of its own does not.
+_VERB = re.compile(r"(?:extend|invad|infiltrat|penetrat|involv|reach|breach)\w*\s")
+
+
 def _is_heading(clause: str, start: int, end: int) -> bool:
     alone = not clause[end:].strip(" .,;:0123456789") and not re.search(r"[a-z]{3}", clause[:start])
-    return alone and len(clause[start:end].split()) < 4  # "extends into the pleura" tells by itself
+    return alone and not _VERB.match(clause, start)
 
 
 def _with_context(clause: str, start: int, end: int) -> tuple[int, int]:

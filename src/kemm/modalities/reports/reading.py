@@ -19,11 +19,14 @@ _JOINING = (
 _GOES_ON = re.compile(rf"(?:\b(?:{_JOINING})|[,(\-/&]|\d x)[ \t]*$")
 # Looked for in the text as written: "OF" goes on a line of capitals, "The" begins a sentence.
 _CONTINUES = re.compile(
-    r"[ \t]*(?:(?:OF|AND|OR|NOR|WITH|WITHOUT|IS|ARE|WAS|WERE|FOR|TO|IN|ON|AT|BY|FROM|INTO|BUT|WHICH|THAN)\b(?![ \t]*[.):])|[),])"
+    r"[ \t]*(?:(?:OF|AND|OR|NOR|WITH|WITHOUT|IS|ARE|WAS|WERE|FOR|TO|IN|ON|AT|BY|FROM|INTO|BUT|WHICH|THAN)\b(?![ \t]*[.):])"
+    r"|[Nn](?:ot|OT) (?i:identified|present|seen|involved|applicable|assess\w*)|[),])"
 )
 
 # A label whose answer stands on the next line, which is not itself a label or a list item.
-_ANSWERS = re.compile(r"[^\n:]{0,2}:[ \t]{0,2}(?:\r?\n|\r)[ \t]*[a-z0-9][^:\n]{0,60}(?:\n|\r|$|[^:\n]{0,20}$)")
+_ANSWERS = re.compile(
+    r"[^\n:]{0,2}:[ \t]{0,2}(?:\r?\n|\r)[ \t]*[a-z0-9][^:\n]{0,60}(?:\n|\r|$|[^:\n]{0,20}$)"
+)
 
 _PUNCTUATION = str.maketrans(
     {
@@ -82,7 +85,8 @@ _WORDS = frozenset(_REPAIRABLE.split())
 _BLANKED = {word[:at] + "?" + word[at + 1 :]: word for word in _WORDS for at in range(len(word))}
 # These are words of their own, though one letter away from one above.
 _OTHER_WORDS = (
-    "rumor humor tumors cervica prevent ductus serious minus involves invasions resected extensive bronchi margined measured "
+    "macroscopic capillary locality rejection rumor humor tumors cervica "
+    "prevent ductus serious minus involves invasions resected extensive bronchi margined measured "
     "infiltration capsular vesical lobule pleuras marking maximal conventions"
 )
 _REAL_WORDS = frozenset(_OTHER_WORDS.split())

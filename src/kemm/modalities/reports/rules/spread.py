@@ -187,7 +187,7 @@ SARCOMATOID = Finding(
         r"\bsarcomatoid(?: (?:features?|differentiation|component|change|areas?|histology|elements?"
         r"|dedifferentiation|pattern|transformation))?"
     ),
-    elsewhere=r"^renal cell carcinoma,? sarcomatoid\W*$",
+    elsewhere=r"^[\d\W]*renal cell carcinoma,? sarcomatoid\W*$",
 )
 NECROSIS = Finding(
     mention=r"\b(?:coagulative |tumor |central |geographic |extensive |focal )?necro(?:sis|tic)\b",
