@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +17,8 @@ from kemm.core.errors import KemmError
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress as Bars
 
-    from kemm.results.records import Evaluation
+    from kemm.pipeline import Progress
 
 app = typer.Typer(
     name="kemm",
@@ -46,6 +46,8 @@ Workers = Annotated[
     typer.Option(min=1, help="Processes to train with; by default one a core.", show_default=False),
 ]
 INTERRUPTED = 130
+WRONG_COMMAND_LINE: type[Exception] = typer.BadParameter.__bases__[0]
+"""The parser's UsageError. Asked for in this way because newer typers bring a click of their own."""
 
 
 @app.callback()
@@ -71,13 +73,14 @@ def check(study: StudyFolder, set_: Overrides = None) -> None:
     """Read every input, tell all faults at once, and summarise the cohort."""
     from kemm.config import Study
     from kemm.pipeline import check as check_study
+    from kemm.terminal import print_inputs
 
     console = _console()
     inputs, faults = check_study(Study.load(study, set_ or ()))
     if inputs is not None:
-        _print_inputs(console, inputs)
+        print_inputs(console, inputs)
     for warning in faults.warnings:
-        console.print(f"[yellow]warning[/] {_plain(str(warning))}", highlight=False)
+        console.print(f"[yellow]warning:[/] {_plain(str(warning))}", highlight=False)
     faults.raise_if_any()
     console.print(f"[green]no faults.[/] next: `kemm run {_plain(str(study))}`", highlight=False)
 
@@ -92,10 +95,12 @@ def run(
     """Prepare, train, evaluate and report. Goes on where it was stopped; skips what is done."""
     from kemm.config import Study
     from kemm.pipeline import run as run_study
+    from kemm.terminal import print_models
 
-    with _bars() as bars:
-        result = run_study(Study.load(study, set_ or ()), name=name, workers=workers, progress=bars)
-    _print_table(result.evaluation)
+    loaded = Study.load(study, set_ or ())
+    with _progress() as progress:
+        result = run_study(loaded, name=name, workers=workers, progress=progress)
+    print_models(_console(), result.evaluation)
     typer.echo(f"\nreport: {result.report}")
 
 
@@ -138,7 +143,7 @@ def main() -> None:
         app(standalone_mode=False)
     except KemmError as error:
         if os.environ.get("KEMM_DEBUG"):
-            raise
+            traceback.print_exc()
         sys.stderr.write(f"kemm: {error}\n")
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
@@ -146,69 +151,30 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except typer.Exit as leaving:
         sys.exit(leaving.exit_code)
-    except typer_usage_error() as error:
-        error.show()
-        sys.exit(2)
-
-
-def typer_usage_error() -> type[Exception]:
-    """What the parser raises for a wrong command line."""
-    import click
-
-    return click.UsageError
+    except WRONG_COMMAND_LINE as error:
+        error.show()  # type: ignore[attr-defined]
+        sys.exit(error.exit_code)  # type: ignore[attr-defined]
+    except BrokenPipeError:
+        # Whoever read the output (`| head`) has seen enough; nothing may be flushed into it at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-class _Step:
-    def __init__(self, bars: Bars, task: object) -> None:
-        self._bars, self._task = bars, task
-
-    def advance(self, note: str = "") -> None:
-        self._bars.update(self._task, advance=1, note=note)  # type: ignore[arg-type]
-
-
-class _Progress:
-    """Bars with time left, on a terminal; a line a stage, elsewhere."""
-
-    def __init__(self, bars: Bars) -> None:
-        self._bars = bars
-
-    @contextmanager
-    def stage(self, name: str, total: int) -> Iterator[_Step]:
-        task = self._bars.add_task(name, total=total, note="")
-        yield _Step(self._bars, task)
-        self._bars.update(task, note="")
-        self._bars.stop_task(task)
-
-    def say(self, line: str) -> None:
-        self._bars.console.print(_plain(line), highlight=False, soft_wrap=True)
-
-
 @contextmanager
-def _bars() -> Iterator[_Progress]:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+def _progress() -> Iterator[Progress]:
+    """Bars with time left, on a terminal; lines, in a log."""
+    from kemm.terminal import Lines, bars
 
-    columns = (
-        TextColumn("{task.description:<18}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("[dim]{task.fields[note]}"),
-    )
-    with Progress(*columns, console=_console(), refresh_per_second=4) as bars:
-        yield _Progress(bars)
+    console = _console()
+    if not console.is_terminal:
+        yield Lines(console)
+        return
+    with bars(console) as progress:
+        yield progress
 
 
 def _console() -> Console:
@@ -221,61 +187,6 @@ def _plain(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
-
-
-def _print_inputs(console: Console, inputs) -> None:  # type: ignore[no-untyped-def]
-    from rich.table import Table
-
-    from kemm.pipeline import describe
-
-    console.print(_plain(inputs.first_line), highlight=False, soft_wrap=True)
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    cases = len(inputs.cohort)
-    for name, count in inputs.modalities.items():
-        table.add_row(f"with {name}", f"{count:,} of {cases:,} ({count / cases:.0%})")
-    for name, count in inputs.missing.items():
-        if count:
-            table.add_row(f"without {_plain(name)}", f"{count:,} ({count / cases:.0%})")
-    for reason, count in inputs.dropped.items():
-        table.add_row("left out", f"{count:,} cases: {_plain(reason)}")
-    for name, fact in describe(inputs).items():
-        table.add_row(_plain(name), _plain(fact))
-    console.print(table)
-
-
-def _print_table(evaluation: Evaluation) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("model")
-    for name in ("C", "95 % interval", "SD over folds", "skill", "cases", "events"):
-        table.add_column(name, justify="right")
-    for model in evaluation.models:
-        c, skill = model.metrics["harrell_c"], model.metrics["ibs_skill"]
-        table.add_row(
-            _plain(model.title),
-            _number(c.value),
-            f"{_number(c.low)} to {_number(c.high)}" if c.low is not None else "-",
-            _number(c.sd),
-            _number(skill.value),
-            str(c.cases),
-            str(c.events),
-        )
-    console = _console()
-    console.print(table)
-    if evaluation.headline is not None:
-        line = evaluation.headline
-        console.print(
-            f"\n{_plain(line.model)} minus {_plain(line.baseline)}: {line.value:+.3f} "
-            f"({line.low:+.3f} to {line.high:+.3f}), {line.cases} cases, folds {_plain(evaluation.fold_kind)}",
-            highlight=False,
-        )
-    if evaluation.truth is not None:
-        console.print(f"C of the true hazard: {evaluation.truth.true_c:.3f}", highlight=False)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 if __name__ == "__main__":

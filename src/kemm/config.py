@@ -61,6 +61,8 @@ class Study:
 
     folder: Path
     config: StudyConfig
+    overrides: tuple[str, ...] = ()
+    """What was set for this run only: "section.key=value"."""
 
     @classmethod
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> Study:
@@ -71,19 +73,29 @@ class Study:
         """
         path = Path(path).expanduser()
         file = path / FILE_NAME if path.is_dir() else path
-        if not file.is_file():
+        if not path.exists():
+            raise InputError(
+                f"{path}: there is no such folder. Name the study's folder, or its {FILE_NAME}; "
+                "`kemm demo` makes one to try."
+            )
+        if not file.exists():
             raise InputError(
                 f"{file}: there is no such file. `kemm init {path}` writes one from the tables found there."
             )
         try:
-            raw = yaml.safe_load(read_text(file, expected="settings in YAML"))
+            raw = yaml.load(read_text(file, expected="settings in YAML"), _StrictLoader)
         except yaml.YAMLError as error:
-            raise InputError(f"{file}: this is not YAML: {' '.join(str(error).split())}") from error
+            raise InputError(
+                f"{file}: this is not YAML: {' '.join(str(error).split())}. "
+                "Look at that line: it needs `key: value`, spaces for indentation, and quotes around text with a colon."
+            ) from error
         if not isinstance(raw, dict):
-            raise InputError(f"{file}: expected `key: value` lines, found {type(raw).__name__}.")
-        for override in overrides:
-            _set(raw, override)
-        return cls(file.parent.resolve(), _validated(raw, file))
+            found = "nothing but comments" if raw is None else _brief(raw)
+            raise InputError(
+                f"{file}: expected `key: value` lines, found {found}. `kemm init` writes an example."
+            )
+        set_here = {_set(raw, override): override for override in overrides}
+        return cls(file.parent.resolve(), _validated(raw, file, set_here), tuple(overrides))
 
     @property
     def name(self) -> str:
@@ -132,15 +144,32 @@ def _expanded(text: str) -> Path:
     return Path(os.path.expandvars(text)).expanduser()
 
 
-def _set(raw: dict[str, Any], override: str) -> None:
+class _StrictLoader(yaml.SafeLoader):
+    """YAML without the silent rule that of two equal keys the second counts."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping whose keys are all different."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value!r} stands here twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _set(raw: dict[str, Any], override: str) -> tuple[str, ...]:
+    """Change one setting; returns its path."""
     key, equals, value = override.partition("=")
-    if not equals or not key:
+    path = tuple(part.strip() for part in key.split("."))
+    if not equals or not all(path):
         raise UsageError(
             f"--set takes section.key=value, not {override!r}. For instance: --set training.epochs=20"
         )
     place = raw
-    *sections, last = key.strip().split(".")
-    for section in sections:
+    for section in path[:-1]:
         inner = place.get(section)
         if inner is None:
             inner = place[section] = {}
@@ -148,34 +177,61 @@ def _set(raw: dict[str, Any], override: str) -> None:
             raise UsageError(f"--set {override}: {section!r} is a value, not a section.")
         place = inner
     try:
-        place[last] = yaml.safe_load(value)
+        place[path[-1]] = yaml.load(value, _StrictLoader)
     except yaml.YAMLError as error:
         raise UsageError(f"--set {override}: the value is not YAML. Put quotes around it.") from error
+    return path
 
 
-def _validated(raw: Mapping[str, Any], file: Path) -> StudyConfig:
+def _validated(raw: Mapping[str, Any], file: Path, set_here: Mapping[tuple[str, ...], str]) -> StudyConfig:
+    """The settings, all that is wrong with them told at once. `set_here`: the --set options, by path."""
     try:
         return StudyConfig.model_validate(_as_declared(raw))
     except ValidationError as error:
-        faults = []
+        problems: dict[tuple[str, ...], tuple[list[str], str]] = {}
         for detail in error.errors():
-            path = [str(part) for part in detail["loc"]]
+            path = tuple(str(part) for part in detail["loc"] if not _UNION_MEMBER.fullmatch(str(part)))
+            setting = _shown(path)
             if detail["type"] == "extra_forbidden":
-                known = _keys_at(StudyConfig, path[:-1])
-                problem, remedy = f"there is no setting {path[-1]!r}", nearest(path[-1], known)
+                hint = nearest(path[-1], _keys_at(StudyConfig, path[:-1]))
+                problem, remedy = f"there is no setting {setting!r}", f"{hint[0].upper()}{hint[1:]}"
             elif detail["type"] == "missing":
-                problem, remedy = "this setting is required", "Add it."
+                problem, remedy = f"the setting {setting!r} is required", "Add it."
             else:
-                problem, remedy = f"{detail['input']!r} is not right: {detail['msg']}", "Correct the value."
-            faults.append(
-                Fault(
-                    problem=problem,
-                    remedy=remedy[:1].upper() + remedy[1:],
-                    file=str(file),
-                    column=".".join(path),
-                )
+                problem = f"{setting} cannot be {_brief(detail['input'])}: {detail['msg']}"
+                remedy = "Correct the value."
+            # A value that may be of several kinds is wrong for each of them: one fault, with what each expects.
+            told, remedy = problems.setdefault(path, ([], remedy))
+            told.append(detail["msg"] if told else problem)
+        raise InvalidInput(
+            [_fault(path, "; ".join(told), remedy, file, set_here) for path, (told, remedy) in problems.items()]
+        ) from error
+
+
+_UNION_MEMBER = re.compile(r"(literal|list|dict)\[.*\]|str|int|float|bool")
+"""What pydantic appends to the path of a value, where it may be of several kinds."""
+
+
+def _fault(
+    path: tuple[str, ...], problem: str, remedy: str, file: Path, set_here: Mapping[tuple[str, ...], str]
+) -> Fault:
+    for place, option in set_here.items():
+        shared = min(len(place), len(path))
+        if place[:shared] == path[:shared]:
+            return Fault(
+                problem=problem, remedy=remedy, file=f"--set {option}", exit_code=UsageError.exit_code
             )
-        raise InvalidInput(faults) from error
+    return Fault(problem=problem, remedy=remedy, file=str(file))
+
+
+def _shown(path: Sequence[str]) -> str:
+    """ "genomics.tables[0].path": as a person says where a setting stands."""
+    return "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in path).removeprefix(".")
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _as_declared(value: Any) -> Any:

@@ -94,12 +94,15 @@ class CovariateTransform:
 
     def design(self, cases: Sequence[Case], only: Sequence[str] | None = None) -> NDArray[np.float64]:
         """Design matrix (case, column) of all covariates, or of those named."""
+        return self.design_of([case.covariates for case in cases], only)
+
+    def design_of(
+        self, known: Sequence[Mapping[str, float | str | None]], only: Sequence[str] | None = None
+    ) -> NDArray[np.float64]:
+        """Design matrix of cases of whom this is known, by covariate."""
         chosen = [one for one in self.fitted if only is None or one.covariate.name in only]
-        rows = [
-            [number for one in chosen for number in one.design(case.covariates.get(one.covariate.name))]
-            for case in cases
-        ]
-        return np.array(rows, dtype=np.float64).reshape(len(cases), -1)
+        rows = [[number for one in chosen for number in one.design(values.get(one.covariate.name))] for values in known]
+        return np.array(rows, dtype=np.float64).reshape(len(known), -1)
 
     def state(self) -> list[dict[str, Any]]:
         """As JSON."""

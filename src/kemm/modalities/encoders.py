@@ -132,6 +132,8 @@ class TfidfSvd:
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(text, dim); a text without a known word is a zero vector."""
+        if not texts:
+            return np.zeros((0, self.dim), dtype=np.float32)
         matrix = self._vectorizer.transform(texts)
         return np.asarray(matrix @ self.components.T, dtype=np.float32)
 

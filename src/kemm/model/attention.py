@@ -118,14 +118,13 @@ class GatedPooling(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width)
         self.content = nn.Linear(width, width)
         self.gate = nn.Linear(width, width)
         self.score = nn.Linear(width, 1, bias=False)
 
     def forward(self, tokens: Tokens) -> Float[Tensor, "case width"]:
         """The pooled vector; zero for a case with no token at all."""
-        values = self.norm(tokens.values)
+        values = tokens.values
         score = self.score(torch.tanh(self.content(values)) * torch.sigmoid(self.gate(values)))
         weight = masked_softmax(score.squeeze(-1), tokens.present)
         pooled: Tensor = (weight[..., None] * values).sum(dim=1)

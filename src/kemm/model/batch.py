@@ -27,6 +27,15 @@ class Tokens:
         """The same tokens, those marked absent."""
         return replace(self, present=self.present & ~drop)
 
+    def __len__(self) -> int:
+        """Tokens a case, absent ones included."""
+        return self.values.shape[1]
+
+    def split(self, lengths: list[int]) -> list[Tokens]:
+        """Consecutive parts of the tokens."""
+        parts = zip(self.values.split(lengths, dim=1), self.present.split(lengths, dim=1), strict=True)
+        return [Tokens(values, present) for values, present in parts]
+
     @classmethod
     def cat(cls, parts: list[Tokens]) -> Tokens:
         """Several sets of tokens of the same cases, end to end. Kinds are dropped."""
@@ -63,4 +72,6 @@ class Forecast:
     """
 
     output: Float[Tensor, "case output"]
+    scores: Float[Tensor, "case branch score"]
+    """What each branch adds, before it is weighed."""
     attention: dict[str, Float[Tensor, "case query token"]]

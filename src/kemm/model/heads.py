@@ -10,16 +10,14 @@ from kemm.survival import cox, discrete_time
 
 
 class SurvivalHead(nn.Module):
-    """From a case's vector to what is said of its future.
+    """From a case's score to what is said of its future. `scores`: how many numbers a score is."""
 
-    The network starts out adding nothing to the offset: the last layer's weights begin at zero, so what
-    it says beyond what was known beforehand, it has learned.
-    """
+    scores: int
 
     def forward(
-        self, case: Float[Tensor, "case width"], offset: Float[Tensor, " case"] | None
+        self, score: Float[Tensor, "case score"], offset: Float[Tensor, " case"] | None
     ) -> Float[Tensor, "case output"]:
-        """The head's output, which `loss`, `risk` and `survival` take."""
+        """The head's output, which `loss`, `risk` and `survival` take. Higher scores are worse."""
         raise NotImplementedError
 
     def loss(
@@ -60,21 +58,19 @@ class SurvivalHead(nn.Module):
 class DiscreteHazards(SurvivalHead):
     """A hazard for each time interval, fitted to the training cases' events.
 
-    With `proportional`, a case has one number that shifts the hazards of all intervals (on the logit scale)
-    and the intervals have a common baseline: few parameters, for few patients. Without, each interval
-    has weights of its own and curves may cross.
+    With `proportional`, a score is one number that shifts the hazards of all intervals (on the logit scale)
+    and the intervals have a common baseline: few parameters, for few patients. Without, there is a
+    number for each interval and curves may cross.
     """
 
     edges: Tensor
 
-    def __init__(self, width: int, edges: Float[Tensor, " edge"], *, proportional: bool) -> None:
+    def __init__(self, edges: Float[Tensor, " edge"], *, proportional: bool) -> None:
         super().__init__()
-        self.proportional = proportional
         intervals = len(edges) - 1
+        self.scores = 1 if proportional else intervals
         self.register_buffer("edges", edges)
-        self.score = nn.Linear(width, 1 if proportional else intervals, bias=False)
         self.baseline = nn.Parameter(torch.full((intervals,), -2.0))
-        nn.init.zeros_(self.score.weight)
 
     def start_at(self, months: Float[Tensor, " case"], event: Bool[Tensor, " case"]) -> None:
         """Begin at the training cases' hazards, so that training need not find them."""
@@ -87,10 +83,10 @@ class DiscreteHazards(SurvivalHead):
             self.baseline.copy_(torch.log((events + 0.5) / (at_risk - events + 0.5)))
 
     def forward(
-        self, case: Float[Tensor, "case width"], offset: Float[Tensor, " case"] | None
+        self, score: Float[Tensor, "case score"], offset: Float[Tensor, " case"] | None
     ) -> Float[Tensor, "case interval"]:
         """Hazard logits."""
-        logits: Tensor = self.score(case) + self.baseline
+        logits = score + self.baseline
         return logits if offset is None else logits + offset[:, None]
 
     def loss(
@@ -129,20 +125,18 @@ class CoxHead(SurvivalHead):
     baseline_log_hazard: Tensor
     last_month: Tensor
 
-    def __init__(self, width: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.score = nn.Linear(width, 1, bias=False)
-        nn.init.zeros_(self.score.weight)
+        self.scores = 1
         self.register_buffer("baseline_months", torch.zeros(self.STEPS))
         self.register_buffer("baseline_log_hazard", torch.full((self.STEPS,), -torch.inf))
         self.register_buffer("last_month", torch.zeros(()))
 
     def forward(
-        self, case: Float[Tensor, "case width"], offset: Float[Tensor, " case"] | None
+        self, score: Float[Tensor, "case 1"], offset: Float[Tensor, " case"] | None
     ) -> Float[Tensor, "case 1"]:
         """Log risk."""
-        log_risk: Tensor = self.score(case)
-        return log_risk if offset is None else log_risk + offset[:, None]
+        return score if offset is None else score + offset[:, None]
 
     def loss(
         self, output: Float[Tensor, "case 1"], months: Float[Tensor, " case"], event: Bool[Tensor, " case"]

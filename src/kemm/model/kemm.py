@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,12 +21,14 @@ from kemm.model.layers import Adapter, GroupAdapter, LearnedQueries
 class ModelConfig(Section):
     """The network. Every choice the paper leaves open is here."""
 
-    width: int = Field(32, ge=4)
+    width: int = Field(16, ge=4)
     """Width of a token inside the model."""
-    heads: int = Field(4, ge=1)
+    heads: int = Field(2, ge=1)
     """Attention heads; must divide the width."""
-    dropout: float = Field(0.25, ge=0, lt=1)
-    """Dropout in adapters, attention and feed-forward blocks."""
+    dropout: float = Field(0.3, ge=0, lt=1)
+    """Dropout in attention and feed-forward blocks."""
+    input_dropout: float = Field(0.5, ge=0, lt=1)
+    """Dropout of features before the adapters: a few hundred patients, and text of a hundred dimensions."""
     queries: Literal["knowledge", "learned"] = "knowledge"
     """Who asks: the knowledge, or as many learned vectors as `learned_queries` (what attention does without knowledge)."""
     learned_queries: int = Field(16, ge=1)
@@ -36,13 +39,21 @@ class ModelConfig(Section):
     """Use the background knowledge of the cancer type."""
     two_way: bool = False
     """Let the modality's tokens also attend to the knowledge, after they answered it."""
+    together: bool = True
+    """Let all sources meet in self-attention and forecast together: a branch of its own."""
     fusion_layers: int = Field(1, ge=0)
-    """Self-attention layers over all tokens before pooling."""
+    """Self-attention layers of that branch; with 0 the tokens only meet in pooling."""
+    alone: bool = True
+    """Let each source (evidence from slides, evidence from genes, the report, the covariates) also forecast by itself:
+    a branch of its own beside the one where all meet. What the branches are worth is weighed on held-out cases."""
     linear_adapter: bool = False
     """Bring patch features to the model's width without a non-linearity."""
     offset: Literal["none", "clinical", "linear"] = "linear"
     """The log risk the network adds to: none, a Cox model of the covariates, or the stack of ridge Cox models of
     all its inputs. Fitted on the training part, cross-fitted there."""
+    learn_beyond: Literal["none", "clinical", "offset"] = "clinical"
+    """The log risk that branches are trained on top of. Beyond the whole offset little is left to learn from, and a
+    network learns noise; so it is trained beyond the covariates, and weighed against the offset afterwards."""
     head: Literal["hazards", "proportional-hazards", "cox"] = "proportional-hazards"
     """Free hazards per interval, one shift of a common baseline, or a Cox model."""
     intervals: int = Field(8, ge=1)
@@ -67,14 +78,18 @@ class Inputs:
 class KEMM(nn.Module):
     """Forecast from everything known about a case.
 
-    report ───────┬────────────────────────────────┐
-    background ───┤ knowledge                      │
-    slides ─► adapter ─► KECM ─► evidence ─────────┼─► self-attention ─► gated pooling ─► survival head
-    genes ─► adapter ─► KECM ─► evidence ──────────┤
-    covariates ─► adapter ─────────────────────────┘
+    report ───────┬───────────────────────────────────┐
+    background ───┤ knowledge                         │ sources
+    slides ─► adapter ─► KECM ─► evidence ────────────┤    each ──────────► pooling ─► score ─┐
+    genes ─► adapter ─► KECM ─► evidence ─────────────┤    together ─► self-attention ─► pooling ─► score ─┤
+    covariates ─► adapter ────────────────────────────┘                      weighed sum + offset ─► survival head
+
+    A branch is a source by itself, or all together. The weights of branches are not trained by
+    gradient: they are fitted on cases that the network was not trained on.
     """
 
-    head: SurvivalHead
+    weights: Tensor
+    usual: Tensor
 
     def __init__(
         self,
@@ -82,8 +97,9 @@ class KEMM(nn.Module):
         attention: nn.ModuleDict,
         answer: nn.ModuleDict,
         learned: nn.ModuleDict,
+        branches: Sequence[str],
         fusion: nn.ModuleList,
-        pooling: GatedPooling,
+        width: int,
         head: SurvivalHead,
     ) -> None:
         super().__init__()
@@ -91,32 +107,70 @@ class KEMM(nn.Module):
         self.attention = attention
         self.answer = answer
         self.learned = learned
+        self.branches = tuple(branches)
         self.fusion = fusion
-        self.pooling = pooling
+        self.pooling = nn.ModuleDict({name: GatedPooling(width) for name in branches})
+        self.scores = nn.ModuleDict(
+            {name: _zero(nn.Linear(width, head.scores, bias=False)) for name in branches}
+        )
+        self.register_buffer("weights", torch.ones(len(self.branches)))
+        self.register_buffer("usual", torch.zeros(len(self.branches), head.scores))
         self.head = head
 
     def forward(self, batch: CaseBatch) -> Forecast:
-        """The head's output, and the attention of each modality."""
+        """The head's output, the score of each branch, and the attention of each modality."""
+        sources, attention = self.sources(batch)
+        branches = {name: self.own(name, tokens, batch) for name, tokens in sources.items()}
+        if TOGETHER in self.branches:
+            tokens = Tokens.cat(list(sources.values()))
+            for layer in self.fusion:
+                tokens = layer(tokens)
+            branches[TOGETHER] = tokens
+        scores = torch.stack(
+            [self.scores[name](self.pooling[name](branches[name])) for name in self.branches], dim=1
+        )
+        return Forecast(self.head(self.weigh(scores), batch.offset), scores, attention)
+
+    def weigh(self, scores: Float[Tensor, "case branch score"]) -> Float[Tensor, "case score"]:
+        """One score from those of all branches: what each says of this case against its usual."""
+        # Each branch was trained to be right by itself, so the mean of their usual scores goes with the baseline.
+        weighed: Tensor = (self.weights[:, None] * (scores - self.usual)).sum(dim=1) + self.usual.mean(dim=0)
+        return weighed
+
+    def sources(
+        self, batch: CaseBatch
+    ) -> tuple[dict[str, Tokens], dict[str, Float[Tensor, "case query token"]]]:
+        """Tokens of each source: the evidence each modality gives, the report, the covariates; and attention."""
         adapted = {
             name: self.adapters[name](tokens)
             for name, tokens in batch.tokens.items()
             if name in self.adapters
         }
-        meeting, attention = [], {}
+        found: dict[str, Tokens] = {}
+        attention = {}
         for modality, kecm in self.attention.items():
-            if modality not in adapted:
-                continue
             knowledge = self.knowledge(modality, adapted, batch)
             evidence, attention[modality] = kecm(knowledge, adapted[modality])
-            meeting.append(evidence)
             if modality in self.answer:
                 answered, _ = self.answer[modality](adapted[modality], evidence)
-                meeting.append(answered)
-        meeting += [adapted[name] for name in ("report", "covariates") if name in adapted]
-        tokens = Tokens.cat(meeting)
-        for layer in self.fusion:
-            tokens = layer(tokens)
-        return Forecast(self.head(self.pooling(tokens), batch.offset), attention)
+                evidence = Tokens.cat([evidence, answered])
+            found[modality] = evidence
+        return found | {
+            name: adapted[name] for name in ("report", "covariates") if name in adapted
+        }, attention
+
+    def own(self, modality: str, evidence: Tokens, batch: CaseBatch) -> Tokens:
+        """What a modality says by itself: evidence on the background, which asks every case the same.
+
+        Evidence on a case's own statements carries the statements along, and would speak for the report.
+        """
+        statements = (
+            len(batch.tokens["report"]) if "report" in self.adapters and "report" in batch.tokens else 0
+        )
+        asked = modality in self.attention and modality in batch.background and "background" in self.adapters
+        if not asked or not statements or modality in self.learned:
+            return evidence
+        return Tokens(evidence.values[:, statements:], evidence.present[:, statements:])
 
     def knowledge(self, modality: str, adapted: dict[str, Tokens], batch: CaseBatch) -> Tokens:
         """What asks `modality`: the report's statements, then the background of high and of low risk."""
@@ -135,22 +189,30 @@ def build_kemm(config: ModelConfig, inputs: Inputs, edges: Float[Tensor, " edge"
     adapters: dict[str, nn.Module] = {}
     knows_report = config.report and inputs.statement_kinds > 0
     if knows_report:
-        adapters["report"] = Adapter(inputs.text, width, dropout, kinds=inputs.statement_kinds)
-    if config.background and inputs.background:
-        adapters["background"] = Adapter(inputs.text, width, dropout, kinds=BACKGROUND_KINDS)
+        adapters["report"] = Adapter(inputs.text, width, config.input_dropout, kinds=inputs.statement_kinds)
     if inputs.gene_groups:
-        adapters["genes"] = GroupAdapter(inputs.gene_groups, inputs.gene_features, width, dropout)
+        adapters["genes"] = GroupAdapter(
+            inputs.gene_groups, inputs.gene_features, width, config.input_dropout
+        )
     if inputs.slide_features:
-        adapters["slides"] = Adapter(inputs.slide_features, width, dropout, linear=config.linear_adapter)
+        adapters["slides"] = Adapter(
+            inputs.slide_features, width, config.input_dropout, linear=config.linear_adapter
+        )
     if inputs.covariates:
-        adapters["covariates"] = GroupAdapter(inputs.covariates, inputs.covariate_features, width, dropout)
+        adapters["covariates"] = GroupAdapter(inputs.covariates, inputs.covariate_features, width, 0.0)
     modalities = [name for name in ("slides", "genes") if name in adapters]
+    if config.background and config.queries == "knowledge" and set(inputs.background) & set(modalities):
+        adapters["background"] = Adapter(inputs.text, width, config.input_dropout, kinds=BACKGROUND_KINDS)
     asks = {
         name
         for name in modalities
         if config.queries == "learned"
         or not (knows_report or ("background" in adapters and name in inputs.background))
     }
+    sources = [*modalities, *(name for name in ("report", "covariates") if name in adapters)]
+    branches = (sources if config.alone else []) + (
+        [TOGETHER] if config.together and len(sources) > 1 else []
+    )
     return KEMM(
         adapters=nn.ModuleDict(adapters),
         attention=nn.ModuleDict({name: KECM(width, config.heads, dropout) for name in modalities}),
@@ -158,23 +220,35 @@ def build_kemm(config: ModelConfig, inputs: Inputs, edges: Float[Tensor, " edge"
             {name: KECM(width, config.heads, dropout) for name in modalities if config.two_way}
         ),
         learned=nn.ModuleDict({name: LearnedQueries(config.learned_queries, width) for name in asks}),
+        branches=branches or sources,
         fusion=nn.ModuleList(
-            [SelfAttention(width, config.heads, dropout) for _ in range(config.fusion_layers)]
+            [
+                SelfAttention(width, config.heads, dropout)
+                for _ in range(config.fusion_layers if TOGETHER in branches else 0)
+            ]
         ),
-        pooling=GatedPooling(width),
-        head=build_head(config, width, edges),
+        width=width,
+        head=build_head(config, edges),
     )
 
 
+TOGETHER = "together"
+"""The branch where all sources meet."""
 BACKGROUND_KINDS = 4
 """Slides and genes, high and low risk."""
 
 
-def build_head(config: ModelConfig, width: int, edges: Float[Tensor, " edge"]) -> SurvivalHead:
+def _zero(layer: nn.Linear) -> nn.Linear:
+    """The network begins by adding nothing to the offset: what it says beyond that, it has learned."""
+    nn.init.zeros_(layer.weight)
+    return layer
+
+
+def build_head(config: ModelConfig, edges: Float[Tensor, " edge"]) -> SurvivalHead:
     """The survival head a study asks for."""
     if config.head == "cox":
-        return CoxHead(width)
-    return DiscreteHazards(width, edges, proportional=config.head == "proportional-hazards")
+        return CoxHead()
+    return DiscreteHazards(edges, proportional=config.head == "proportional-hazards")
 
 
 def count_parameters(model: nn.Module) -> int:

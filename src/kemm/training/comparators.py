@@ -78,7 +78,7 @@ _COMPARATORS = (
         description="Ridge Cox on the words of the report and of the statements refined from it.",
         role="comparator",
         inputs=("report",),
-        views=("report",),
+        views=("report", "fields"),
     ),
     ModelSpec(
         name="genes",
@@ -102,7 +102,7 @@ _COMPARATORS = (
         description="Stack of the ridge Cox models on covariates and report.",
         role="comparator",
         inputs=("covariates", "report"),
-        views=("covariates", "report"),
+        views=("covariates", "report", "fields"),
     ),
     ModelSpec(
         name="linear",
@@ -110,7 +110,7 @@ _COMPARATORS = (
         description="Stack of the ridge Cox models on every input.",
         role="comparator",
         inputs=("covariates", "report", "genes", "slides"),
-        views=("covariates", "report", "genes", "slides"),
+        views=("covariates", "report", "fields", "genes", "slides"),
     ),
 )
 
@@ -135,7 +135,9 @@ def models_of(
         and present != ("covariates", "report")
     ):
         last = _COMPARATORS[-1]
-        views = tuple(view for view in last.views if view in present)
+        views = tuple(
+            view for view in last.views if view in present or (view == "fields" and "report" in present)
+        )
         found.append(
             ModelSpec(
                 name=last.name,
@@ -191,5 +193,5 @@ def _offset_views(inputs: Collection[str], model: ModelConfig) -> tuple[str, ...
         return ()
     if model.offset == "clinical":
         return ("covariates",) if "covariates" in inputs else ()
-    order = ("covariates", "report", "genes", "slides")
-    return tuple(view for view in order if view in inputs)
+    order = ("covariates", "report", "fields", "genes", "slides")
+    return tuple(view for view in order if view in inputs or (view == "fields" and "report" in inputs))

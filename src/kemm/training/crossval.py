@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ from kemm.training.dataset import StudyData
 from kemm.training.features import CaseFeatures, FeaturesConfig, FoldTransforms, Reader
 from kemm.training.linear import Stack
 from kemm.training.occlusion import Explained, explain
-from kemm.training.splits import Fold, inner_split
-from kemm.training.trainer import OPTIMISTIC, Outcomes, TrainingConfig, predict, train
+from kemm.training.splits import Fold, inner_parts
+from kemm.training.trainer import OPTIMISTIC, Member, Outcomes, TrainingConfig, predict, train
 
 FORMAT = 1
 """Raised when the same settings would give other numbers than before."""
@@ -92,7 +92,8 @@ class Crossval:
         if spec.is_network:
             parts += [self.model.model_dump(), self.training.model_dump(), spec == self.models[-1]]
             if self.training.selection == OPTIMISTIC:
-                parts.append(cohort.event[list(fold.test)].tolist())
+                test = list(fold.test)
+                parts.append([cohort.months[test].tolist(), cohort.event[test].tolist()])
         return fingerprint(*parts)
 
 
@@ -166,7 +167,7 @@ def _comparator(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path) ->
     known = (
         np.any([view.present for view in views.values()], axis=0) if views else np.ones(len(test), dtype=bool)
     )
-    threshold = float(np.median(crossed)) if views else 0.0
+    threshold = float(np.median(sum(crossed.values()))) if views else 0.0
     frame = _predictions(context, fold, spec, 0, risk, stack.survival(risk, np.array(GRID)), threshold)
     write_frame(folder / "predictions.parquet", frame[known].reset_index(drop=True))
     write_json(folder / "about.json", {"weights": dict(stack.weights)})
@@ -178,47 +179,76 @@ def _network(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path) -> No
     months, event = _training_outcomes(context, fold)
     cohort = context.data.cohort
     outer = Outcomes.of(fold.train, cohort.months, cohort.event)
-    frames, members, about = [], [], []
+    frames, explaining, about = [], [], []
     for seed in context.training.seeds:
-        stack, offset = _offset(features, spec, train_at, months, event, seed)
-        fit_at, select_at = inner_split(event, context.training.inner_share, seed)
-        fit, select = outer.take(fit_at), outer.take(select_at)
-        if context.training.selection == OPTIMISTIC:
-            fit, select = outer, Outcomes.of(fold.test, cohort.months, cohort.event)
-        model = new_model(context, features, spec, outer, seed)
+        stack, offset, crossed = _offset(features, spec, train_at, months, event, seed)
         reader = Reader(features, spec.inputs, offset)
-        history = train(model, reader, fit, select, context.training, seed)
-        train_output = predict(model, reader, outer.rows).output
-        model.head.fit_baseline(train_output, outer.months, outer.event)
-        output = predict(model, reader, fold.test).output
+        members = _members(context, features, spec, outer, fold, event, seed)
+        learning = replace(reader, offset=_learning_offset(context, features, train_at, crossed, offset))
+        history = train(members, reader, learning, context.training)
+        risks, curves, thresholds = [], [], []
+        for number, member in enumerate(members):
+            train_output = predict(member.model, reader, outer.rows).output
+            member.model.head.fit_baseline(train_output, outer.months, outer.event)
+            output = predict(member.model, reader, fold.test).output
+            risks.append(member.model.head.risk(output).double().numpy())
+            curves.append(_survival(member.model, output, float(months.max())))
+            thresholds.append(member.model.head.risk(train_output).double().numpy())
+            _save_member(folder, seed, number, member.model, stack)
+            explaining.append((member.model, stack))
         frames.append(
             _predictions(
                 context,
                 fold,
                 spec,
                 seed,
-                model.head.risk(output).double().numpy(),
-                _survival(model, output, float(months.max())),
-                float(model.head.risk(train_output).median()),
+                np.mean(risks, axis=0),
+                np.mean(curves, axis=0),
+                float(np.median(np.mean(thresholds, axis=0))),
             )
         )
-        members.append((model, stack))
         about.append(
             {
                 "seed": seed,
                 "best_epoch": history.best_epoch,
                 "inner_loss": history.inner_loss,
-                "parameters": count_parameters(model),
+                "parameters": count_parameters(members[0].model),
+                "branch_weights": dict(
+                    zip(members[0].model.branches, members[0].model.weights.tolist(), strict=True)
+                ),
                 "offset_weights": dict(stack.weights) if stack else {},
             }
         )
-        _save_member(folder, seed, model, stack)
     write_frame(folder / "predictions.parquet", pd.concat(frames, ignore_index=True))
     write_json(folder / "about.json", about)
     if spec == context.models[-1]:
-        explained: Explained = explain(context.data, transforms, features, spec, members, fold.test)
+        explained: Explained = explain(context.data, transforms, features, spec, explaining, fold.test)
         write_json(folder / "explained.json", explained.as_json())
         _save_transforms(folder, transforms)
+
+
+def _members(
+    context: Crossval,
+    features: CaseFeatures,
+    spec: ModelSpec,
+    outer: Outcomes,
+    fold: Fold,
+    event: NDArray[np.bool_],
+    seed: int,
+) -> list[Member]:
+    """The networks of one seed: each is fitted on all but one part of the training part, and held to that part."""
+    cohort, count = context.data.cohort, context.training.inner_parts
+    held = [outer.take(part) for part in inner_parts(event, count, seed)]
+    everything = np.arange(len(outer))
+    fits = [outer.take(np.setdiff1d(everything, part)) for part in inner_parts(event, count, seed)]
+    if context.training.selection == OPTIMISTIC:
+        held, fits = [Outcomes.of(fold.test, cohort.months, cohort.event)], [outer]
+    return [
+        Member(
+            new_model(context, features, spec, outer, 1000 * seed + number), fit, select, 1000 * seed + number
+        )
+        for number, (fit, select) in enumerate(zip(fits, held, strict=True))
+    ]
 
 
 def new_model(context: Crossval, features: CaseFeatures, spec: ModelSpec, outer: Outcomes, seed: int) -> KEMM:
@@ -237,16 +267,36 @@ def _offset(
     months: NDArray[np.float64],
     event: NDArray[np.bool_],
     seed: int,
-) -> tuple[Stack | None, torch.Tensor | None]:
-    """The linear predictor the network adds to: cross-fitted for training cases, for all others from all of them."""
+) -> tuple[Stack | None, torch.Tensor | None, Mapping[str, NDArray[np.float64]]]:
+    """The linear predictor the network adds to: cross-fitted for training cases, for all others from all of them.
+
+    Also its cross-fitted parts, by view.
+    """
     if not spec.views:
-        return None, None
+        return None, None, {}
     stack, crossed = Stack.fit(
         {name: features.views[name].take(train) for name in spec.views}, months, event, seed
     )
     offset = stack.log_risk({name: features.views[name] for name in spec.views})
-    offset[train] = crossed
-    return stack, torch.from_numpy(offset.astype(np.float32))
+    offset[train] = sum(crossed.values())
+    return stack, torch.from_numpy(offset.astype(np.float32)), crossed
+
+
+def _learning_offset(
+    context: Crossval,
+    features: CaseFeatures,
+    train: NDArray[np.int64],
+    crossed: Mapping[str, NDArray[np.float64]],
+    offset: torch.Tensor | None,
+) -> torch.Tensor | None:
+    """What branches are trained on top of; only training cases' values are ever used."""
+    if context.model.learn_beyond == "offset":
+        return offset
+    if context.model.learn_beyond == "none" or "covariates" not in crossed:
+        return None
+    clinical = np.zeros(len(features.rows), dtype=np.float32)
+    clinical[train] = crossed["covariates"]
+    return torch.from_numpy(clinical)
 
 
 def _positions(fold: Fold) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -294,7 +344,7 @@ def _predictions(
     )
 
 
-def _save_member(folder: Path, seed: int, model: KEMM, stack: Stack | None) -> None:
+def _save_member(folder: Path, seed: int, number: int, model: KEMM, stack: Stack | None) -> None:
     arrays = {f"model.{name}": value.numpy() for name, value in model.state_dict().items()}
     if stack is not None:
         for name, one in stack.models.items():
@@ -304,7 +354,7 @@ def _save_member(folder: Path, seed: int, model: KEMM, stack: Stack | None) -> N
                 f"stack.{name}.coefficients": one.coefficients,
                 f"stack.{name}.weight": np.array([stack.weights[name], stack.scales[name]]),
             }
-    write_arrays(folder / f"member-{seed}.safetensors", arrays)
+    write_arrays(folder / f"member-{seed}-{number}.safetensors", arrays)
 
 
 def _save_transforms(folder: Path, transforms: FoldTransforms) -> None:

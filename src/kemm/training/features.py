@@ -30,7 +30,7 @@ from kemm.modalities.slides import SlideBags
 from kemm.model.batch import CaseBatch, Tokens
 from kemm.model.kemm import Inputs
 from kemm.training.dataset import StudyData
-from kemm.training.linear import COVARIATES, GENES, SLIDES, TEXT, View
+from kemm.training.linear import COVARIATES, FIELDS_STATED, GENES, SLIDES, TEXT, View
 
 SENTENCE, WHOLE_REPORT = "sentence", "report"
 STATEMENT_KINDS = (*FIELDS, SENTENCE, WHOLE_REPORT)
@@ -78,8 +78,8 @@ class SlideScaler:
         some = np.concatenate([bag[:: max(1, len(bag) // PATCHES_FOR_SCALE)] for bag in bags]).astype(
             np.float64
         )
-        mean, scale = np.nanmean(some, axis=0), np.nanstd(some, axis=0)
-        mean = np.nan_to_num(mean).astype(np.float32)
+        some[:, np.isnan(some).all(axis=0)] = 0.0  # never measured in training
+        mean, scale = np.nanmean(some, axis=0).astype(np.float32), np.nanstd(some, axis=0)
         scale = np.where(np.isfinite(scale) & (scale > 1e-6), scale, 1.0).astype(np.float32)
         pooled = np.stack([_standard(bag, mean, scale).mean(axis=0) for bag in bags])
         centre = pooled.mean(axis=0)
@@ -232,7 +232,14 @@ class FoldTransforms:
         return ReportPart(
             statements,
             self._statement_tokens(statements, documents, has_report),
-            {"report": View(np.concatenate([documents, whole], axis=1).astype(np.float64), has_report, TEXT)},
+            {
+                "report": View(
+                    np.concatenate([documents, whole], axis=1).astype(np.float64), has_report, TEXT
+                ),
+                "fields": View(
+                    self.fields.design_of([field_values(one) for one in reports]), has_report, FIELDS_STATED
+                ),
+            },
         )
 
     def chosen(self, report: RefinedReport | None) -> list[Statement]:
@@ -315,7 +322,9 @@ class FoldTransforms:
         for name, part in (
             ("statements", self.statements),
             ("document", self.document),
+            ("refined", self.refined),
             ("genes", self.genes),
+            ("spectrum", self.spectrum),
         ):
             if part is not None:
                 about[name], own = part.state()

@@ -37,6 +37,7 @@ class ViewKind:
 # The numbers were settled on cross-validation within BRCA, LUAD and KIRC, and moved C little (LOG.md).
 COVARIATES = ViewKind(ridge=10.0, each_column=True, prior_weight=0.8)
 TEXT = ViewKind(ridge=3.0, each_column=False, prior_weight=0.5)
+FIELDS_STATED = ViewKind(ridge=10.0, each_column=True, prior_weight=0.2)
 GENES = ViewKind(ridge=1.0, each_column=False, prior_weight=0.3)
 SLIDES = ViewKind(ridge=3.0, each_column=False, prior_weight=0.3)
 
@@ -113,8 +114,8 @@ class Stack:
     @classmethod
     def fit(
         cls, views: Mapping[str, View], months: Array, event: NDArray[np.bool_], seed: int
-    ) -> tuple[Stack, Array]:
-        """The stack, and the cross-fitted stacked log risk of each training case, (case,)."""
+    ) -> tuple[Stack, dict[str, Array]]:
+        """The stack, and what each view adds to the cross-fitted log risk of each training case, (case,)."""
         crossed = {name: cross_fit(view, months, event, seed) for name, view in views.items()}
         scales = {name: _spread(risk, views[name]) for name, risk in crossed.items()}
         columns = (
@@ -132,7 +133,8 @@ class Stack:
         models = {name: RidgeCox.fit(view, months, event) for name, view in views.items()}
         # The whole fit's risks spread wider than cross-fitted ones; a unit of each is a unit of its own.
         whole = {name: _spread(models[name].log_risk(view), view) for name, view in views.items()}
-        return cls(models, whole, dict(zip(views, weights.tolist(), strict=True)), baseline), stacked
+        parts = {name: columns[:, place] * weights[place] for place, name in enumerate(views)}
+        return cls(models, whole, dict(zip(views, weights.tolist(), strict=True)), baseline), parts
 
     def log_risk(self, views: Mapping[str, View]) -> Array:
         """Log risk of each case, (case,); a view that a case lacks adds nothing."""

@@ -199,18 +199,6 @@ def _names(rows: Sequence[int], cohort: Cohort) -> str:
     return shown + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
 
 
-def inner_split(
-    event: NDArray[np.bool_], share: float, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions (fit, select) within a training part: `share` of the events and of the others select."""
-    order = np.random.default_rng(seed).permutation(len(event))
-    select = []
-    for group in (order[event[order]], order[~event[order]]):
-        select.append(group[: round(share * len(group))])
-    chosen = np.sort(np.concatenate(select))
-    return np.setdiff1d(np.arange(len(event)), chosen), chosen
-
-
 def inner_parts(event: NDArray[np.bool_], count: int, seed: int) -> list[NDArray[np.int64]]:
     """Positions of each of `count` parts of a training part, balanced in events."""
     part = _dealt(event, count, seed)

@@ -13,8 +13,9 @@ from pydantic import Field
 from torch import Tensor
 
 from kemm.core.settings import Section
-from kemm.model.batch import CaseBatch, Forecast
+from kemm.model.batch import CaseBatch
 from kemm.model.kemm import KEMM
+from kemm.survival.cox_regression import CoxFailure, fit_cox
 
 OPTIMISTIC = "best-epoch (optimistic)"
 
@@ -24,19 +25,20 @@ class TrainingConfig(Section):
 
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
     """Each trains a network; their mean is the prediction."""
-    epochs: int = Field(60, ge=1)
+    epochs: int = Field(40, ge=1)
     """Most passes over the training part."""
-    patience: int = Field(10, ge=1)
+    patience: int = Field(8, ge=1)
     """Stop after so many epochs without a better inner loss."""
-    batch: int = Field(64, ge=2)
+    batch: int = Field(32, ge=2)
     """Cases a step."""
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(2e-3, gt=0)
     """Of AdamW."""
-    weight_decay: float = Field(0.05, ge=0)
-    """Of AdamW."""
-    inner_share: float = Field(0.2, gt=0, lt=0.5)
-    """Share of the training part that chooses the epoch and is not trained on."""
-    token_dropout: float = Field(0.1, ge=0, lt=1)
+    weight_decay: float = Field(10.0, ge=0)
+    """Of AdamW, times the learning rate a step: strong, for few patients."""
+    inner_parts: int = Field(3, ge=2)
+    """Each seed trains as many networks, each on all but one part of the training part; the held-out parts together
+    choose the epoch, and the networks together predict."""
+    token_dropout: float = Field(0.3, ge=0, lt=1)
     """Chance of each token to be absent in a training step."""
     patches: int | None = Field(1024, ge=1)
     """Most patches of a case in a training step, drawn anew each time; prediction uses all."""
@@ -89,42 +91,115 @@ class History:
     inner_loss: list[float]
     """After each epoch; the first is before any training."""
     best_epoch: int
-    """0 = the network as it began."""
+    """0 = the networks as they began."""
+
+
+@dataclass
+class Member:
+    """One network of an ensemble: what it trains on, and what it is held to."""
+
+    model: KEMM
+    fit: Outcomes
+    select: Outcomes
+    seed: int
 
 
 def train(
-    model: KEMM,
+    members: Sequence[Member],
     reader: CaseReader,
-    fit: Outcomes,
-    select: Outcomes,
+    learning: CaseReader,
     config: TrainingConfig,
-    seed: int,
     on_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> History:
-    """Train on `fit`; leave the model at the epoch with the least loss on `select`.
+    """Train each member on its `fit`; leave all at the epoch with the least loss on their `select` together.
 
-    Epoch 0, the network as it began, may win: then it adds nothing to the offset.
+    Branches are trained on batches of `learning`, and weighed and used on those of `reader`; the two differ in the
+    offset only. Where the members' `select` parts make up the training part, the epoch is chosen on all of it, by
+    networks that did not see the cases they are judged on: one part alone has too few events to choose by.
+    Epoch 0, the networks as they began, may win: then they add nothing to the offset.
     """
-    generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.AdamW(
+    runs = [
+        (member, _optimiser(member.model, config), torch.Generator().manual_seed(member.seed))
+        for member in members
+    ]
+    losses = [_weigh_branches(members, reader)]
+    best, states = 0, [_snapshot(member.model) for member in members]
+    for epoch in range(1, config.epochs + 1):
+        for member, optimiser, generator in runs:
+            # Dropout draws from the global generator: each member's from its own seed.
+            torch.manual_seed(1_000_003 * member.seed + epoch)
+            _one_epoch(member.model, learning, member.fit, optimiser, config, generator)
+        losses.append(_weigh_branches(members, reader))
+        on_epoch(epoch)
+        if losses[-1] < losses[best]:
+            best, states = epoch, [_snapshot(member.model) for member in members]
+        elif epoch - best >= config.patience:
+            break
+    for member, state in zip(members, states, strict=True):
+        member.model.load_state_dict(state)
+    return History(losses, best)
+
+
+def _weigh_branches(members: Sequence[Member], reader: CaseReader) -> float:
+    """Give all members the branch weights that fit their held-out cases best; the mean loss of those cases.
+
+    A Cox model of the branches' scores on top of the offset, held near zero by `BRANCH_PENALTY`; no weight is
+    negative. One set of weights for all: a member's own part has too few events.
+    """
+    held = [predict(member.model, reader, member.select.rows) for member in members]
+    for member, one in zip(members, held, strict=True):
+        member.model.usual.copy_(one.scores.mean(dim=0))
+    scores = torch.cat([(one.scores - one.scores.mean(dim=0)).mean(dim=2) for one in held]).double().numpy()
+    months = torch.cat([member.select.months for member in members]).double().numpy()
+    event = torch.cat([member.select.event for member in members]).numpy()
+    known = np.concatenate(
+        [np.zeros(len(one.scores)) if one.offset is None else one.offset.double().numpy() for one in held]
+    )
+    weights = torch.from_numpy(_branch_weights(scores, known, months, event)).float()
+    total = 0.0
+    with torch.inference_mode():
+        for member, one in zip(members, held, strict=True):
+            member.model.weights.copy_(weights)
+            output = member.model.head(member.model.weigh(one.scores), one.offset)
+            loss = member.model.head.loss(output, member.select.months, member.select.event)
+            total += float(loss) * len(member.select)
+    return total / len(months)
+
+
+BRANCH_PENALTY = 10.0
+"""Ridge on the weight of a branch, per deviation of its score: a tenth of the information in 100 events."""
+
+
+def _branch_weights(
+    scores: NDArray[np.float64],
+    known: NDArray[np.float64],
+    months: NDArray[np.float64],
+    event: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    spread = scores.std(axis=0)
+    weights = np.zeros(scores.shape[1])
+    use = np.flatnonzero(spread > 1e-6)
+    while len(use):
+        try:
+            fit = fit_cox(scores[:, use] / spread[use], months, event, ridge=BRANCH_PENALTY, offset=known)
+        except CoxFailure:
+            break
+        if (fit.coefficients >= 0).all():
+            # At most 1: a branch that training left faint is not made loud on a few held-out cases.
+            weights[use] = np.minimum(fit.coefficients / spread[use], 1.0)
+            break
+        use = use[fit.coefficients > 0]
+    return weights
+
+
+def _optimiser(model: KEMM, config: TrainingConfig) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
         [
             {"params": [p for p in model.parameters() if p.ndim >= 2], "weight_decay": config.weight_decay},
             {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0},
         ],
         lr=config.learning_rate,
     )
-    losses = [_loss_of(model, reader, select)]
-    best, best_state = 0, _snapshot(model)
-    for epoch in range(1, config.epochs + 1):
-        _one_epoch(model, reader, fit, optimiser, config, generator)
-        losses.append(_loss_of(model, reader, select))
-        on_epoch(epoch)
-        if losses[-1] < losses[best]:
-            best, best_state = epoch, _snapshot(model)
-        elif epoch - best >= config.patience:
-            break
-    model.load_state_dict(best_state)
-    return History(losses, best)
 
 
 def _one_epoch(
@@ -144,7 +219,14 @@ def _one_epoch(
         batch = drop_tokens(
             reader.batch(some.rows.tolist(), config.patches, generator), config.token_dropout, generator
         )
-        loss = model.head.loss(model(batch).output, some.months, some.event)
+        # Each branch by itself has to explain what the offset leaves open; else one that learns the training
+        # cases by heart would leave nothing for the others to learn.
+        scores = model(batch).scores
+        losses = [
+            model.head.loss(model.head(scores[:, branch], batch.offset), some.months, some.event)
+            for branch in range(scores.shape[1])
+        ]
+        loss = torch.stack(losses).sum()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -167,22 +249,30 @@ def drop_tokens(batch: CaseBatch, chance: float, generator: torch.Generator) -> 
     return CaseBatch(tokens, batch.background, batch.offset)
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of some cases: the head's output, each branch's score, and the offset it added to."""
+
+    output: Tensor
+    scores: Tensor
+    offset: Tensor | None
+
+
 def predict(
     model: KEMM, reader: CaseReader, rows: Sequence[int] | NDArray[np.int64], *, at_once: int = 64
-) -> Forecast:
+) -> Prediction:
     """The forecast of the cases at `rows`, from all their patches. No gradient, no dropout."""
     model.eval()
+    outputs, scores, offsets = [], [], []
     with torch.inference_mode():
-        parts = [
-            model(reader.batch(list(rows[start : start + at_once]), None, None)).output
-            for start in range(0, len(rows), at_once)
-        ]
-    return Forecast(torch.cat(parts).clone(), {})
-
-
-def _loss_of(model: KEMM, reader: CaseReader, outcomes: Outcomes) -> float:
-    output = predict(model, reader, outcomes.rows).output
-    return float(model.head.loss(output, outcomes.months, outcomes.event))
+        for start in range(0, len(rows), at_once):
+            batch = reader.batch([int(row) for row in rows[start : start + at_once]], None, None)
+            forecast = model(batch)
+            outputs.append(forecast.output)
+            scores.append(forecast.scores)
+            if batch.offset is not None:
+                offsets.append(batch.offset)
+    return Prediction(torch.cat(outputs), torch.cat(scores), torch.cat(offsets) if offsets else None)
 
 
 def _snapshot(model: KEMM) -> dict[str, Tensor]:

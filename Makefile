@@ -1,0 +1,70 @@
+# What a person does here. `make` alone lists the targets.
+
+# The first of these that is Python 3.11 or newer; or say which: make test PYTHON=python3.12
+PYTHON ?= $(shell for candidate in python3 python3.11 python3.12 python3.13 python3.14 python; do \
+	"$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$candidate" && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo-study
+
+# Pins what is installed, and (both names: old and new pip) what the package is built with.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test test-slow lint bench-refine results docs-reference docs clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: $(VENV)/.installed ## make .venv and install kemm in it
+
+setup-dev: $(VENV)/.installed-dev ## and what tests and checks need
+
+demo: setup ## make a synthetic cohort, run everything on it, print the table, name the report
+	$(BIN)/kemm demo $(DEMO)
+	$(BIN)/kemm check $(DEMO)
+	$(BIN)/kemm run $(DEMO)
+
+test: setup-dev ## style, types, layers and all tests that are not slow
+	scripts/check.sh lint
+	scripts/check.sh tests
+
+test-slow: setup-dev ## the tests that take minutes
+	scripts/check.sh slow-tests
+
+lint: setup-dev ## style, types and layers only
+	scripts/check.sh lint
+
+bench-refine: setup ## measure the refiner on annotated reports (KEMM_DATA) and write docs/refinement.md
+	$(BIN)/python benchmarks/refine.py --write docs/refinement.md
+
+results: setup ## run the TCGA examples (KEMM_DATA) and write docs/results.md; takes hours
+	$(BIN)/python scripts/results.py
+
+docs-reference: setup ## write docs/study-yaml.md from the settings' docstrings
+	$(BIN)/python scripts/reference.py --write docs/study-yaml.md
+
+docs: setup ## the documentation as a site, in site/
+	$(BIN)/python -m pip install --quiet -e '.[docs]'
+	$(BIN)/mkdocs build --strict
+
+clean: ## remove the environment and all caches; studies and runs stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage build dist site
+	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer was not found. Install it, or run: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo "$(PYTHON) has no venv module. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,178 @@
+"""What a person sees in the terminal: bars with time left, the summary of the inputs, the table of models."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TaskID, TextColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Column, Table
+from rich.text import Text
+
+from kemm.pipeline import Inputs, describe
+
+if TYPE_CHECKING:
+    from kemm.results.records import Evaluation
+
+NAME_WIDTH = 19
+LINES_A_STAGE = 10
+"""In a log, a stage tells about so many times how far it is."""
+LEGEND = (
+    "C: concordance, 0.5 is chance; interval: bootstrap of patients; SD: over folds; "
+    "skill: of the survival curve against Kaplan-Meier, 0 or less is none."
+)
+
+
+# --- how far a run is --------------------------------------------------------------------------
+
+
+class _TimeLeft(ProgressColumn):
+    """ "0:12, 3:40 left", and only the first once the stage is done."""
+
+    def render(self, task: Task) -> Text:
+        text = duration(task.elapsed or 0.0)
+        if not task.finished and task.time_remaining is not None:
+            text += f", {duration(task.time_remaining)} left"
+        return Text(text)
+
+
+class _Bar:
+    def __init__(self, bars: RichProgress, task: TaskID) -> None:
+        self._bars, self._task = bars, task
+
+    def advance(self, note: str = "") -> None:
+        self._bars.update(self._task, advance=1, note=escape(note))
+
+
+class Bars:
+    """A bar a stage."""
+
+    def __init__(self, bars: RichProgress) -> None:
+        self._bars = bars
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[_Bar]:
+        """The bar stays when the stage has ended."""
+        task = self._bars.add_task(name, total=total, note="")
+        try:
+            yield _Bar(self._bars, task)
+        finally:
+            self._bars.update(task, note="")
+            self._bars.stop_task(task)
+
+    def say(self, line: str) -> None:
+        """A line above the bars."""
+        self._bars.console.print(escape(line), highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def bars(console: Console) -> Iterator[Bars]:
+    """Bars on a terminal, as long as the context lasts."""
+    columns = (
+        TextColumn(f"{{task.description:<{NAME_WIDTH}}}"),
+        BarColumn(bar_width=16),
+        MofNCompleteColumn(),
+        _TimeLeft(),
+        TextColumn("[dim]{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+    )
+    with RichProgress(*columns, console=console, refresh_per_second=4) as progress:
+        yield Bars(progress)
+
+
+class _Count:
+    def __init__(self, console: Console, name: str, total: int) -> None:
+        self._console, self._name, self._total = console, name, total
+        self._done, self._started = 0, time.monotonic()
+
+    def advance(self, note: str = "") -> None:
+        self._done += 1
+        if self._done == self._total or self._done % max(1, self._total // LINES_A_STAGE) == 0:
+            line = f"{self._name}: {self._done} of {self._total} in {duration(time.monotonic() - self._started)}"
+            self._console.print(escape(line), highlight=False, soft_wrap=True)
+
+
+class Lines:
+    """Lines in a log: where output goes to a file, bars would be written all at once, at the end."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[_Count]:
+        """Tells some times how far the stage is."""
+        yield _Count(self._console, name, total)
+
+    def say(self, line: str) -> None:
+        """One line, whatever its length."""
+        self._console.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    """ "0:05", "12:40", "3:00:00"."""
+    text = str(timedelta(seconds=round(seconds)))
+    return text.removeprefix("0:0") if text.startswith("0:0") else text.removeprefix("0:")
+
+
+# --- tables ------------------------------------------------------------------------------------
+
+
+def print_inputs(console: Console, inputs: Inputs) -> None:
+    """The summary a person wants to see before a run: who has what, and what is missing."""
+    console.print(escape(inputs.first_line), highlight=False, soft_wrap=True)
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    cases = len(inputs.cohort)
+    for name, count in inputs.modalities.items():
+        table.add_row(f"with {name}", f"{count:,} of {cases:,} ({count / cases:.0%})")
+    for name, count in inputs.missing.items():
+        if count:
+            table.add_row(f"without {escape(name)}", f"{count:,} ({count / cases:.0%})")
+    for reason, count in inputs.dropped.items():
+        table.add_row("left out", f"{count:,} case{'' if count == 1 else 's'}: {escape(reason)}")
+    for name, fact in describe(inputs).items():
+        table.add_row(escape(name), escape(fact))
+    console.print(table, highlight=False)
+
+
+def print_models(console: Console, evaluation: Evaluation) -> None:
+    """One row a model, and the difference that answers the question."""
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("model", no_wrap=True, overflow="ellipsis")
+    for name in ("C", "95 % interval", "SD", "skill", "cases", "events"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for model in evaluation.models:
+        c, skill = model.metrics["harrell_c"], model.metrics["ibs_skill"]
+        table.add_row(
+            escape(model.title),
+            _number(c.value),
+            f"{_number(c.low)} to {_number(c.high)}" if c.low is not None else "-",
+            _number(c.sd),
+            _number(skill.value),
+            str(c.cases),
+            str(c.events),
+        )
+    console.print(table, highlight=False)
+    console.print(f"[dim]{LEGEND}[/]", highlight=False)
+    if evaluation.headline is not None:
+        line = evaluation.headline
+        titles = {model.name: model.title for model in evaluation.models}
+        console.print(
+            f"\nC of {escape(titles.get(line.model, line.model))} minus "
+            f"{escape(titles.get(line.baseline, line.baseline))}: "
+            f"[bold]{line.value:+.3f}[/] (95 % interval {line.low:+.3f} to {line.high:+.3f}), "
+            f"{line.cases} cases, {escape(evaluation.fold_kind)} folds",
+            highlight=False,
+        )
+    if evaluation.truth is not None:
+        console.print(f"C of the true hazard: {evaluation.truth.true_c:.3f}", highlight=False)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,4 @@
+import torch
+
+# One thread: the tests are tiny, and sums must not depend on how many cores there are.
+torch.set_num_threads(1)
