@@ -204,7 +204,10 @@ def _validated(raw: Mapping[str, Any], file: Path, set_here: Mapping[tuple[str, 
             told, remedy = problems.setdefault(path, ([], remedy))
             told.append(detail["msg"] if told else problem)
         raise InvalidInput(
-            [_fault(path, "; ".join(told), remedy, file, set_here) for path, (told, remedy) in problems.items()]
+            [
+                _fault(path, "; ".join(told), remedy, file, set_here)
+                for path, (told, remedy) in problems.items()
+            ]
         ) from error
 
 

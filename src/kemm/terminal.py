@@ -93,7 +93,9 @@ class _Count:
     def advance(self, note: str = "") -> None:
         self._done += 1
         if self._done == self._total or self._done % max(1, self._total // LINES_A_STAGE) == 0:
-            line = f"{self._name}: {self._done} of {self._total} in {duration(time.monotonic() - self._started)}"
+            line = (
+                f"{self._name}: {self._done} of {self._total} in {duration(time.monotonic() - self._started)}"
+            )
             self._console.print(escape(line), highlight=False, soft_wrap=True)
 
 

@@ -20,6 +20,7 @@ from small_study import (
 )
 
 from kemm.core.errors import IntegrityError
+from kemm.core.files import read_json
 from kemm.survival.metrics import combined_concordance, count_pairs
 from kemm.training.comparators import ModelSpec
 from kemm.training.crossval import GRID, Crossval, Task, finished, read_unit, run_unit
@@ -144,6 +145,20 @@ def test_only_the_optimistic_epoch_knows_the_test_part_and_its_key_says_so(
         assert replace(honest, data=changed).key(network) == honest.key(network)
         assert replace(flattering, data=changed).key(network) != flattering.key(network)
     assert flattering.key(network) != honest.key(network)
+
+
+def test_the_offset_of_training_cases_comes_from_models_that_did_not_see_them(tmp_path: Path) -> None:
+    """In a study of noise, a fitted offset would explain its own training cases; a cross-fitted one does not."""
+    noise = small_study(80, seed=6, age=0, grade=0, genes=0, slides=0).data
+    loss = {}
+    for offset in ("none", "linear"):
+        model = MODEL.model_copy(update={"head": "cox", "offset": offset})
+        context = crossval(noise, tmp_path / offset, model=model, models=specs(model=model))
+        task = Task(0, specs()[-1].name)
+        run_unit(context, task)
+        about = read_json(read_unit(context, task)[1] / "about.json")
+        loss[offset] = about[0]["inner_loss"][0]  # before any training: the offset alone
+    assert loss["linear"] > loss["none"] - 0.02
 
 
 # --- what a unit is, and that it is made once ------------------------------------------------

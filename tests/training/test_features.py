@@ -23,6 +23,7 @@ from kemm.training.features import (
     Reader,
     SlideScaler,
 )
+from kemm.training.linear import Stack
 
 TRAIN, TEST = tuple(range(40)), tuple(range(40, 60))
 
@@ -132,7 +133,9 @@ def test_each_case_is_made_by_itself(study: StudyData, transforms: FoldTransform
             assert torch.equal(values, expected), f"{name} of row {row}"
             assert kind == same_kind
         for name, view in part.views.items():
-            assert np.array_equal(view.values[place], whole.views[name].values[row]), f"{name} of row {row}"
+            np.testing.assert_allclose(
+                view.values[place], whole.views[name].values[row], rtol=1e-9, atol=1e-12, err_msg=name
+            )
             assert view.present[place] == whole.views[name].present[row]
 
 
@@ -249,6 +252,25 @@ def test_a_study_may_lack_any_modality(study: StudyData, without: str) -> None:
     again = FoldTransforms.from_state(*transforms.state()).apply(bare, TEST)
     for view in made.views:
         assert np.array_equal(again.views[view].values, made.views[view].values)
+
+
+def test_genomics_in_which_nothing_varies_gives_no_component(study: StudyData) -> None:
+    assert study.genomics is not None
+    flat = replace(study, genomics=replace(study.genomics, values=np.ones_like(study.genomics.values)))
+    transforms = fit(flat)
+    made = transforms.apply(flat, TEST)
+    assert made.views["genes"].values.shape == (len(TEST), 0)
+    assert not made.tokens["genes"].present.any()
+    again = FoldTransforms.from_state(*transforms.state()).apply(flat, TEST)
+    assert again.views["genes"].values.shape == (len(TEST), 0)
+    cohort = study.cohort
+    stack, _ = Stack.fit(
+        {"genes": transforms.apply(flat, TRAIN).views["genes"]},
+        cohort.months[list(TRAIN)],
+        cohort.event[list(TRAIN)],
+        seed=0,
+    )
+    assert not stack.log_risk({"genes": made.views["genes"]}).any()
 
 
 def test_the_linear_views_carry_what_was_planted(study: StudyData, transforms: FoldTransforms) -> None:

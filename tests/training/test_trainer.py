@@ -60,12 +60,18 @@ def drawn(log_hazard: Tensor, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.minimum(until_event, until_censored), until_event <= until_censored
 
 
-def network(months: np.ndarray, event: np.ndarray, seed: int = 0, **settings: object) -> KEMM:
+EVERYTHING = Inputs(slide_features=WIDTH, covariates=2, covariate_features=1)
+COVARIATES_ONLY = Inputs(covariates=2, covariate_features=1)
+
+
+def network(
+    months: np.ndarray, event: np.ndarray, seed: int = 0, inputs: Inputs = EVERYTHING, **settings: object
+) -> KEMM:
     edges = discrete_time.fit_intervals(torch.from_numpy(months).float(), torch.from_numpy(event), 4)
     torch.manual_seed(seed)
     model = build_kemm(
         ModelConfig(**{**SMALL, **settings}),
-        Inputs(slide_features=WIDTH, covariates=2, covariate_features=1),
+        inputs,
         edges,
     )
     model.head.start_at(torch.from_numpy(months).float(), torch.from_numpy(event))
@@ -100,10 +106,16 @@ def outcomes(cases: MadeUpCases) -> tuple[np.ndarray, np.ndarray]:
     return drawn(1.5 * cases.covariates[:, 0, 0], seed=1)
 
 
-def member(outcomes: tuple[np.ndarray, np.ndarray], *, seed: int = 3, **settings: object) -> Member:
+def member(
+    outcomes: tuple[np.ndarray, np.ndarray],
+    *,
+    seed: int = 3,
+    inputs: Inputs = EVERYTHING,
+    **settings: object,
+) -> Member:
     rows = np.arange(60)
     return Member(
-        network(*outcomes, **settings),
+        network(*outcomes, inputs=inputs, **settings),
         Outcomes.of(rows[:40], *outcomes),
         Outcomes.of(rows[40:], *outcomes),
         seed,
@@ -172,7 +184,7 @@ def test_steps_are_taken_on_what_is_to_be_learned_from_and_epochs_chosen_on_what
 def test_where_held_out_cases_say_the_opposite_the_network_is_left_as_it_began(
     cases: MadeUpCases, outcomes: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    one = member(outcomes, head="cox")
+    one = member(outcomes, inputs=COVARIATES_ONLY, head="cox")
     months, event = drawn(-1.5 * cases.covariates[:, 0, 0], seed=5)
     one.select = Outcomes.of(np.arange(40, 60), months, event)
     began = {name: value.detach().clone() for name, value in one.model.named_parameters()}
@@ -186,7 +198,7 @@ def test_a_network_left_as_it_began_adds_nothing_to_the_offset(
 ) -> None:
     offset = torch.randn(60, generator=torch.Generator().manual_seed(2))
     reader = MadeUpCases(60, 0, offset)
-    one = member(outcomes, head="cox")
+    one = member(outcomes, inputs=COVARIATES_ONLY, head="cox")
     months, event = drawn(offset - 1.5 * reader.covariates[:, 0, 0], seed=5)
     one.select = Outcomes.of(np.arange(40, 60), months, event)
     history = run([one], reader, SETTINGS.model_copy(update={"learning_rate": 2e-2}))

@@ -101,8 +101,12 @@ class CovariateTransform:
     ) -> NDArray[np.float64]:
         """Design matrix of cases of whom this is known, by covariate."""
         chosen = [one for one in self.fitted if only is None or one.covariate.name in only]
-        rows = [[number for one in chosen for number in one.design(values.get(one.covariate.name))] for values in known]
-        return np.array(rows, dtype=np.float64).reshape(len(known), -1)
+        rows = [
+            [number for one in chosen for number in one.design(values.get(one.covariate.name))]
+            for values in known
+        ]
+        width = sum(len(one.columns) for one in chosen)
+        return np.array(rows, dtype=np.float64).reshape(len(known), width)
 
     def state(self) -> list[dict[str, Any]]:
         """As JSON."""

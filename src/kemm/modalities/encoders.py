@@ -30,7 +30,7 @@ class TextConfig(Section):
     """Most frequent words and word pairs kept."""
     model: str | None = None
     """For "transformers": a Hugging Face or sentence-transformers model by name, or the path of its folder."""
-    max_tokens: int | None = None
+    max_tokens: int | None = Field(None, ge=8)
     """Window of a pretrained model; longer texts are encoded in overlapping pieces. Default: the model's own."""
     batch: int = Field(32, ge=1)
     """Pieces encoded at once by a pretrained model."""
@@ -193,8 +193,14 @@ class Pretrained:
         self._torch = torch
         self.model, self.batch, self.known = model, batch, dict(known or {})
         # Some tokenizers declare an absurd window (1e30) where they have none of their own.
-        positions = getattr(self._model.config, "max_position_embeddings", None) or 512
-        self.max_tokens = max_tokens or min(int(self._tokenizer.model_max_length), int(positions))
+        positions = getattr(self._model.config, "max_position_embeddings", None)
+        if max_tokens is not None and positions is not None and max_tokens > positions:
+            raise UsageError(
+                f"text.max_tokens is {max_tokens}, but the text model {model!r} takes at most {positions}. "
+                "Lower it, or leave it out."
+            )
+        self.max_tokens = max_tokens or min(int(self._tokenizer.model_max_length), int(positions or 512))
+        self._before, self._after = self._special_tokens()
         self._class_token = _pools_class_token(Path(model))
         weights = [parameter.detach().double().sum().item() for parameter in self._model.parameters()]
         self.identity = fingerprint("transformers/1", model, self.max_tokens, self._class_token, weights)
@@ -227,7 +233,7 @@ class Pretrained:
         return (total / np.maximum(weight, 1)[:, None]).astype(np.float32)
 
     def _pieces(self, texts: Sequence[str]) -> list[tuple[int, list[int]]]:
-        room = self.max_tokens - self._tokenizer.num_special_tokens_to_add()
+        room = self.max_tokens - len(self._before) - len(self._after)
         step = max(1, room - room // 4)
         pieces = []
         for index, text in enumerate(texts):
@@ -238,9 +244,16 @@ class Pretrained:
             pieces += [(index, list(ids[start : start + room])) for start in range(0, last, step)]
         return pieces
 
+    def _special_tokens(self) -> tuple[list[int], list[int]]:
+        """What the tokenizer puts before and after a text. Tokenizers agree on no name for this."""
+        bare = list(self._tokenizer("a", add_special_tokens=False)["input_ids"])
+        framed = list(self._tokenizer("a")["input_ids"])
+        start = next(at for at in range(len(framed)) if framed[at : at + len(bare)] == bare)
+        return framed[:start], framed[start + len(bare) :]
+
     def _encode_pieces(self, pieces: list[list[int]]) -> NDArray[np.float64]:
         torch = self._torch
-        framed = [self._tokenizer.build_inputs_with_special_tokens(ids) for ids in pieces]
+        framed = [[*self._before, *ids, *self._after] for ids in pieces]
         longest = max(map(len, framed))
         padding = self._tokenizer.pad_token_id or 0
         ids = torch.tensor([row + [padding] * (longest - len(row)) for row in framed])

@@ -21,13 +21,13 @@ from kemm.model.layers import Adapter, GroupAdapter, LearnedQueries
 class ModelConfig(Section):
     """The network. Every choice the paper leaves open is here."""
 
-    width: int = Field(16, ge=4)
+    width: int = Field(32, ge=4)
     """Width of a token inside the model."""
-    heads: int = Field(2, ge=1)
+    heads: int = Field(4, ge=1)
     """Attention heads; must divide the width."""
     dropout: float = Field(0.3, ge=0, lt=1)
     """Dropout in attention and feed-forward blocks."""
-    input_dropout: float = Field(0.5, ge=0, lt=1)
+    input_dropout: float = Field(0.25, ge=0, lt=1)
     """Dropout of features before the adapters: a few hundred patients, and text of a hundred dimensions."""
     queries: Literal["knowledge", "learned"] = "knowledge"
     """Who asks: the knowledge, or as many learned vectors as `learned_queries` (what attention does without knowledge)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 
@@ -18,24 +18,12 @@ class Step(Protocol):
 class Progress(Protocol):
     """Told of each stage."""
 
-    def stage(self, name: str, total: int) -> StepContext:
+    def stage(self, name: str, total: int) -> AbstractContextManager[Step]:
         """A stage of `total` items begins; it ends with the context."""
         ...
 
     def say(self, line: str) -> None:
         """A line a person wants to see."""
-        ...
-
-
-class StepContext(Protocol):
-    """Enters a `Step`."""
-
-    def __enter__(self) -> Step:
-        """The stage begins."""
-        ...
-
-    def __exit__(self, *error: object) -> bool | None:
-        """The stage ends."""
         ...
 
 

@@ -214,6 +214,9 @@ class Evaluator:
             cases = frozenset(case for part in parts for case in part.cases)
             if cases in found:
                 continue
+            if not cases:
+                found[cases] = UndefinedMetric("C has no value: no case was predicted")
+                continue
             everyone = {
                 name: others
                 for name, others in self.parts.items()
@@ -229,25 +232,19 @@ class Evaluator:
 
     def _fold_risks(self, models: Mapping[str, list[FoldPart]], cases: frozenset[str]) -> list[FoldRisks]:
         found = []
-        for index in range(len(self.predictions.folds)):
-            risks: dict[str, Array] = {}
-            shared: FoldPart | None = None
-            for name, parts in models.items():
-                part = parts[index] if index < len(parts) else None
-                if part is None:
-                    continue
-                keep = np.array([case in cases for case in part.cases])
-                risks[name] = part.risk[keep]
-                shared = part
-            if shared is None:
+        for fold in self.predictions.folds:
+            here = {name: part for name, parts in models.items() for part in parts if part.fold == fold.index}
+            kept = {name: np.array([case in cases for case in part.cases]) for name, part in here.items()}
+            with_cases = [name for name, keep in kept.items() if keep.any()]
+            if not with_cases:
                 continue
-            keep = np.array([case in cases for case in shared.cases])
+            shared, keep = here[with_cases[0]], kept[with_cases[0]]
             found.append(
                 FoldRisks(
                     cases=[case for case in shared.cases if case in cases],
                     months=shared.months[keep],
                     event=shared.event[keep],
-                    risks=risks,
+                    risks={name: here[name].risk[kept[name]] for name in with_cases},
                 )
             )
         return found
@@ -266,7 +263,11 @@ class Evaluator:
         def cell(compute: Callable[[], float]) -> Cell:
             return defined(compute, cases, events)
 
-        fold_c = [self._fold_c(part) for part in parts]
+        part_of = {part.fold: part for part in parts}
+        fold_c = [
+            self._fold_c(part_of[fold.index]) if fold.index in part_of else None
+            for fold in self.predictions.folds
+        ]
         known = [value for value in fold_c if value is not None]
         metrics = {"harrell_c": self._harrell(spec.name, cell)}
         if known:

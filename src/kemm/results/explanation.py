@@ -23,8 +23,10 @@ FEWEST_CASES = 5
 """A driver or an attention pair seen in fewer cases is an anecdote and is not listed."""
 
 NOTES = (
-    "Effects are changes of the predicted log risk when one thing is left out and everything else stays, the linear part "
-    "included; mean over seeds. Things that say the same share their effect.",
+    (
+        "Effects are changes of the predicted log risk when one thing is left out and everything else stays, the linear part "
+        "included; mean over seeds. Things that say the same share their effect."
+    ),
     "Attention says where the model looked. Neither effects nor attention say what causes the outcome.",
 )
 
@@ -234,7 +236,8 @@ def _story(
 
 
 def _has(name: str, effects: Mapping[tuple[str, str], float], statements: Sequence[Statement]) -> bool:
-    return bool(statements) if name == "report" else any(modality == name for modality, _ in effects)
+    # A report from which nothing was refined is still read as a whole.
+    return any(modality == name for modality, _ in effects) or (name == "report" and bool(statements))
 
 
 def _case(cohort: Cohort, case_id: str) -> Case:

@@ -309,7 +309,13 @@ def _attention(
                 keys = np.flatnonzero(present[place])
                 if not len(keys):
                     continue
-                queries = _queries(data, part, predictor.spec, start + place, modality, weights.shape[1])
+                count = weights.shape[1]
+                # Learned queries have no name: nobody knows what they ask.
+                queries = (
+                    [""] * count
+                    if any(modality in model.learned for model, _ in predictor.members)
+                    else _queries(data, part, predictor.spec, start + place, modality, count)
+                )
                 relative = weights[place][:, keys] * len(keys)
                 case = data.cohort.ids[row]
                 if modality == "genes" and transforms.genes is not None:

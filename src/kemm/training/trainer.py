@@ -33,8 +33,8 @@ class TrainingConfig(Section):
     """Cases a step."""
     learning_rate: float = Field(2e-3, gt=0)
     """Of AdamW."""
-    weight_decay: float = Field(10.0, ge=0)
-    """Of AdamW, times the learning rate a step: strong, for few patients."""
+    weight_decay: float = Field(1.0, ge=0)
+    """Of AdamW, times the learning rate a step."""
     inner_parts: int = Field(3, ge=2)
     """Each seed trains as many networks, each on all but one part of the training part; the held-out parts together
     choose the epoch, and the networks together predict."""

@@ -54,7 +54,8 @@ class Spectrum:
         _, sizes, directions = np.linalg.svd(scaled - mean, full_matrices=False)
         real = int((sizes > 1e-6 * sizes[0]).sum()) if len(sizes) and sizes[0] > 0 else 0
         directions = directions[: min(components, real)]
-        furthest = np.abs(directions).argmax(axis=1)
+        # Where no column varies there is no direction.
+        furthest = np.abs(directions).argmax(axis=1) if directions.size else np.zeros(0, dtype=np.intp)
         signs = np.sign(directions[np.arange(len(directions)), furthest])
         return cls(scaling=scaling, used=used, mean=mean, weights=(directions * signs[:, None]).T)
 

@@ -70,7 +70,8 @@ def _from_table(config: ReportsConfig, path: Path, faults: Faults) -> dict[str, 
     names = [str(name) for name in table.columns]
     missing = [name for name in (config.case, config.text) if name not in names]
     for name in missing:
-        faults.add(f"there is no column {name!r}", f"{nearest(name, names)}".capitalize(), file=path)
+        hint = nearest(name, names)
+        faults.add(f"there is no column {name!r}", hint[:1].upper() + hint[1:], file=path)
     if missing:
         return {}
     texts: dict[str, str] = {}
