@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -52,7 +54,7 @@ class Processes:
         Raises:
             PartialError: A worker was killed (out of memory?); what was done before is kept.
         """
-        if self.workers == 1 or len(tasks) == 1:
+        if self.workers == 1 or len(tasks) <= 1:
             yield from run_here(function, context, tasks)
             return
         pool = ProcessPoolExecutor(
@@ -90,7 +92,18 @@ _context: Any = None
 def _start_worker(context: Any) -> None:
     global _context
     _context = context
+    # Ctrl-C reaches the whole group of processes; the first of them decides, and ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _one_thread()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for its next task for ever, and keep its memory."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _one_thread() -> None:

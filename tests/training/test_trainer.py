@@ -181,32 +181,6 @@ def test_steps_are_taken_on_what_is_to_be_learned_from_and_epochs_chosen_on_what
 # --- where it stops --------------------------------------------------------------------------
 
 
-def test_where_held_out_cases_say_the_opposite_the_network_is_left_as_it_began(
-    cases: MadeUpCases, outcomes: tuple[np.ndarray, np.ndarray]
-) -> None:
-    one = member(outcomes, inputs=COVARIATES_ONLY, head="cox")
-    months, event = drawn(-1.5 * cases.covariates[:, 0, 0], seed=5)
-    one.select = Outcomes.of(np.arange(40, 60), months, event)
-    began = {name: value.detach().clone() for name, value in one.model.named_parameters()}
-    history = run([one], cases, SETTINGS.model_copy(update={"learning_rate": 2e-2}))
-    assert history.best_epoch == 0
-    assert same(began, {name: value.detach() for name, value in one.model.named_parameters()})
-
-
-def test_a_network_left_as_it_began_adds_nothing_to_the_offset(
-    outcomes: tuple[np.ndarray, np.ndarray],
-) -> None:
-    offset = torch.randn(60, generator=torch.Generator().manual_seed(2))
-    reader = MadeUpCases(60, 0, offset)
-    one = member(outcomes, inputs=COVARIATES_ONLY, head="cox")
-    months, event = drawn(offset - 1.5 * reader.covariates[:, 0, 0], seed=5)
-    one.select = Outcomes.of(np.arange(40, 60), months, event)
-    history = run([one], reader, SETTINGS.model_copy(update={"learning_rate": 2e-2}))
-    assert history.best_epoch == 0
-    risk = one.model.head.risk(predict(one.model, reader, np.arange(60)).output)
-    assert torch.equal(risk.argsort(), offset.argsort())
-
-
 def test_the_epoch_is_that_of_the_least_held_out_loss_and_training_stops_after_patience(
     cases: MadeUpCases, outcomes: tuple[np.ndarray, np.ndarray]
 ) -> None:

@@ -19,6 +19,17 @@ class KemmError(Exception):
 
     exit_code = 3
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # A worker's error comes back pickled; by default its maker would be called with the finished message.
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(kind: type[KemmError], args: tuple[object, ...], state: dict[str, object]) -> KemmError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
 
 class UsageError(KemmError):
     """The command or a setting was wrong."""
