@@ -5,10 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, Protocol, TypeVar
 
 from kemm.core.errors import PartialError
@@ -65,7 +68,8 @@ class Processes:
             initargs=(context,),
         )
         try:
-            futures = {pool.submit(_call, function, task): task for task in tasks}
+            with _quiet_start():
+                futures = {pool.submit(_call, function, task): task for task in tasks}
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BrokenProcessPool as error:
@@ -86,14 +90,33 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Workers that start meanwhile neither run the caller's script again nor hear Ctrl-C.
+
+    A script without `if __name__ == "__main__"` would start workers of its own in each worker; they
+    import what they need from kemm. And Ctrl-C reaches all processes of a terminal: the first of them
+    decides, and ends the others.
+    """
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    can_block = hasattr(signal, "pthread_sigmask")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if can_block else set()
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
+        if can_block:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _context: Any = None
 
 
 def _start_worker(context: Any) -> None:
     global _context
     _context = context
-    # Ctrl-C reaches the whole group of processes; the first of them decides, and ends the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # also where it could not be blocked from the start
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _one_thread()
 

@@ -14,11 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kemm.core.errors import Faults, InputError, KemmError, nearest
-from kemm.core.files import read_features, read_numbers, sha256_of
+from kemm.core.files import read_features, read_numbers, require_file, sha256_of
+from kemm.core.files.output import cannot_write
 from kemm.core.provenance import fingerprint
 from kemm.core.settings import Section
 
 FEATURE_SUFFIXES = (".h5", ".hdf5", ".pt", ".pth", ".npy", ".safetensors")
+SHOWN_SLIDES = 5
+PROBED_BYTES = 256 * 2**20
+"""Feature files are opened before a run up to this total; the rest of a large study when they are packed."""
 
 
 class SlidesConfig(Section):
@@ -53,6 +57,11 @@ class SlideSource:
         """Cases with at least one slide."""
         return self.table_cases if self.table is not None else len(self.files)
 
+    @property
+    def bags(self) -> int:
+        """What is packed one by one: files, or the table's cases."""
+        return self.table_cases if self.table is not None else sum(map(len, self.files.values()))
+
 
 @dataclass(frozen=True)
 class SlideBags:
@@ -60,6 +69,13 @@ class SlideBags:
 
     features: NDArray[np.floating]
     offsets: NDArray[np.int64]
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # For a worker: pickled as it is, a memory map would be sent with all its bytes.
+        mapped = self.features.filename if isinstance(self.features, np.memmap) else None
+        if mapped is None:
+            return SlideBags, (self.features, self.offsets)
+        return _mapped, (Path(mapped), self.offsets)
 
     @property
     def width(self) -> int:
@@ -90,13 +106,12 @@ def find_slides(
     try:
         if config.table is not None:
             path = resolve(config.table)
+            require_file(path)
             return SlideSource({}, (path, config.case), fingerprint(sha256_of(path), config))
         if config.folder is not None:
-            return _find_files(config, resolve(config.folder), case_ids, slide_ids, faults)
-    except (KemmError, FileNotFoundError) as error:
-        faults.add_error(
-            error if isinstance(error, KemmError) else KemmError(f"{config.table}: there is no such file")
-        )
+            return _find_files(config, resolve, case_ids, slide_ids, faults)
+    except KemmError as error:
+        faults.add_error(error)
         return None
     faults.add(
         "slides has neither a folder nor a table",
@@ -126,21 +141,46 @@ def read_table_cases(source: SlideSource, case_ids: Sequence[str], faults: Fault
     return replace(source, table_cases=cases)
 
 
+def probe_slides(source: SlideSource, faults: Faults) -> int:
+    """Open the first feature files, to find what is wrong with them before a run; returns how many."""
+    width, left, opened = 0, PROBED_BYTES, 0
+    for path in [path for paths in source.files.values() for path in paths]:
+        if left <= 0:
+            break
+        opened += 1
+        try:
+            left -= path.stat().st_size
+            bag = read_features(path)
+        except KemmError as error:
+            faults.add_error(error)
+            continue
+        width = width or bag.shape[1]
+        if bag.shape[1] != width:
+            faults.add_error(_other_width(path, bag.shape[1], width))
+    return opened
+
+
+def _other_width(path: Path, width: int, before: int) -> InputError:
+    return InputError(
+        f"{path}: features are {width} wide, those of the slides before are {before}. "
+        "Use one encoder for all slides of a study."
+    )
+
+
 def _find_files(
     config: SlidesConfig,
-    folder: Path,
+    resolve: Callable[[str], Path],
     case_ids: Sequence[str],
     slide_ids: Mapping[str, str] | None,
     faults: Faults,
 ) -> SlideSource | None:
+    folder = resolve(str(config.folder))
     if not folder.is_dir():
         faults.add(
             "there is no such folder", "Set slides.folder to where the feature files are.", file=folder
         )
         return None
-    by_stem = {
-        path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in FEATURE_SUFFIXES
-    }
+    by_stem = _by_stem(folder, resolve, faults)
     if not by_stem:
         faults.add(
             f"no file ends in {', '.join(FEATURE_SUFFIXES)}",
@@ -148,15 +188,10 @@ def _find_files(
             file=folder,
         )
         return None
-    files: dict[str, tuple[Path, ...]] = {}
-    for case in case_ids:
-        if slide_ids is not None:
-            names = [name.strip() for name in slide_ids.get(case, "").split(";") if name.strip()]
-            found = [by_stem[name] for name in names if name in by_stem]
-        else:
-            found = [path for stem, path in by_stem.items() if _belongs(stem, case)]
-        if found:
-            files[case] = tuple(found)
+    if slide_ids is not None:
+        files = _listed(by_stem, case_ids, slide_ids, folder, faults)
+    else:
+        files = _named_by_case(by_stem, case_ids)
     if not files:
         wanted = next(iter((slide_ids or {}).values()), None) or case_ids[0]
         faults.add(
@@ -174,8 +209,73 @@ def _find_files(
     return SlideSource(files, None, fingerprint(stamps, config))
 
 
-def _belongs(stem: str, case: str) -> bool:
-    return stem == case or (stem.startswith(case) and stem[len(case)] in "-_. ")
+def _by_stem(folder: Path, resolve: Callable[[str], Path], faults: Faults) -> dict[str, Path]:
+    """The feature files of a folder, by the name of their slide."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in FEATURE_SUFFIXES:
+            continue
+        try:
+            if path.is_symlink():
+                resolve(str(path))
+            require_file(path)
+        except KemmError as error:
+            faults.add_error(error)
+            continue
+        if path.stem in found:
+            faults.add(
+                f"slide {path.stem} has two files, {found[path.stem].name} and {path.name}",
+                "Keep one of them there.",
+                file=folder,
+            )
+        found[path.stem] = path
+    return found
+
+
+def _listed(
+    by_stem: Mapping[str, Path],
+    case_ids: Sequence[str],
+    slide_ids: Mapping[str, str],
+    folder: Path,
+    faults: Faults,
+) -> dict[str, tuple[Path, ...]]:
+    """The files of the slides that the clinical table lists for each case."""
+    files: dict[str, tuple[Path, ...]] = {}
+    case_of: dict[str, str] = {}
+    without: list[str] = []
+    for case in case_ids:
+        names = dict.fromkeys(name.strip() for name in slide_ids.get(case, "").split(";") if name.strip())
+        for name in names:
+            if name in case_of:
+                faults.add(
+                    f"slide {name} is listed for two cases, {case_of[name]} and {case}",
+                    "A slide is of one patient: correct the column of slides.slide_ids.",
+                )
+            case_of[name] = case
+        without += [name for name in names if name not in by_stem]
+        if found := tuple(by_stem[name] for name in names if name in by_stem):
+            files[case] = found
+    if without and files:
+        shown = ", ".join(without[:SHOWN_SLIDES]) + (", ..." if len(without) > SHOWN_SLIDES else "")
+        faults.warn(
+            f"{len(without)} of {len(case_of)} slides listed for cases have no feature file: {shown}",
+            "Extract them too, or go on without.",
+            file=folder,
+        )
+    return files
+
+
+def _named_by_case(by_stem: Mapping[str, Path], case_ids: Sequence[str]) -> dict[str, tuple[Path, ...]]:
+    """The files whose name is a case's id, or begins with it and a separator; the longest such id counts."""
+    known = set(case_ids)
+    files: dict[str, tuple[Path, ...]] = {}
+    for stem, path in by_stem.items():
+        ends = [place for place, character in enumerate(stem) if character in "-_. "]
+        for end in (len(stem), *reversed(ends)):
+            if stem[:end] in known:
+                files[stem[:end]] = (*files.get(stem[:end], ()), path)
+                break
+    return {case: files[case] for case in case_ids if case in files}
 
 
 def pack_slides(
@@ -188,8 +288,22 @@ def pack_slides(
     """Write the packed features (.npy) and the offsets (.npy) of the cases, in their order.
 
     Raises:
-        InputError: A file has another width than the first; a file or the table is not readable.
+        InputError: A file has another width than the first; a file or the table is not readable; the
+            disk is full.
     """
+    try:
+        _pack(source, case_ids, features, offsets, on_slide)
+    except OSError as error:
+        raise cannot_write(features, error) from error
+
+
+def _pack(
+    source: SlideSource,
+    case_ids: Sequence[str],
+    features: Path,
+    offsets: Path,
+    on_slide: Callable[[], None],
+) -> None:
     lengths = np.zeros(len(case_ids), dtype=np.int64)
     width, writer = 0, None
     with features.open("wb") as handle:
@@ -203,10 +317,7 @@ def pack_slides(
                 )
                 handle.write(b"\0" * HEADER_BYTES)
             if bag.shape[1] != width:
-                raise InputError(
-                    f"{name}: features are {bag.shape[1]} wide, those of the slides before are {width}. "
-                    "Use one encoder for all slides of a study."
-                )
+                raise _other_width(name, bag.shape[1], width)
             if writer is np.float16 and np.abs(bag).max() > np.finfo(np.float16).max:
                 raise InputError(
                     f"{name}: a feature is {np.abs(bag).max():g}, beyond what 16 bits hold. Rescale the features."
@@ -251,6 +362,8 @@ def _bags(source: SlideSource, case_ids: Sequence[str]) -> Iterator[tuple[int, N
 
 def open_slides(features: Path, offsets: Path) -> SlideBags:
     """Packed slides, memory-mapped."""
-    return SlideBags(
-        np.load(features, mmap_mode="r", allow_pickle=False), np.load(offsets, allow_pickle=False)
-    )
+    return _mapped(features, np.load(offsets, allow_pickle=False))
+
+
+def _mapped(features: Path, offsets: NDArray[np.int64]) -> SlideBags:
+    return SlideBags(np.load(features, mmap_mode="r", allow_pickle=False), offsets)
