@@ -180,7 +180,9 @@ def _find_files(
             "there is no such folder", "Set slides.folder to where the feature files are.", file=folder
         )
         return None
-    by_stem = _by_stem(folder, resolve, faults)
+    by_stem = {
+        path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in FEATURE_SUFFIXES
+    }
     if not by_stem:
         faults.add(
             f"no file ends in {', '.join(FEATURE_SUFFIXES)}",
@@ -201,6 +203,10 @@ def _find_files(
             file=folder,
         )
         return None
+    before = len(faults.errors)
+    _checked(files, folder, resolve, faults)
+    if len(faults.errors) > before:
+        return None
     # Size and time stand for the bytes: hashing a terabyte of features on each start would take hours.
     stamps = [
         [case, [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in paths]]
@@ -209,27 +215,26 @@ def _find_files(
     return SlideSource(files, None, fingerprint(stamps, config))
 
 
-def _by_stem(folder: Path, resolve: Callable[[str], Path], faults: Faults) -> dict[str, Path]:
-    """The feature files of a folder, by the name of their slide."""
-    found: dict[str, Path] = {}
+def _checked(
+    files: Mapping[str, tuple[Path, ...]], folder: Path, resolve: Callable[[str], Path], faults: Faults
+) -> None:
+    """Faults of the files that are used; somebody else's are not looked at."""
+    used = {path for paths in files.values() for path in paths}
+    stems = {path.stem: path for path in used}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in FEATURE_SUFFIXES:
-            continue
+        if path.stem in stems and path.suffix.lower() in FEATURE_SUFFIXES and path not in used:
+            faults.add(
+                f"slide {path.stem} has two files, {stems[path.stem].name} and {path.name}",
+                "Keep one of them there.",
+                file=folder,
+            )
+    for path in sorted(used):
         try:
             if path.is_symlink():
                 resolve(str(path))
             require_file(path)
         except KemmError as error:
             faults.add_error(error)
-            continue
-        if path.stem in found:
-            faults.add(
-                f"slide {path.stem} has two files, {found[path.stem].name} and {path.name}",
-                "Keep one of them there.",
-                file=folder,
-            )
-        found[path.stem] = path
-    return found
 
 
 def _listed(
@@ -294,6 +299,8 @@ def pack_slides(
     try:
         _pack(source, case_ids, features, offsets, on_slide)
     except OSError as error:
+        if error.filename not in (None, str(features), str(offsets)):
+            raise  # not what is written, but something that is read
         raise cannot_write(features, error) from error
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from kemm.core.cohort import Cohort
-from kemm.core.errors import Fault, InputError, InvalidInput, UsageError, nearest
+from kemm.core.errors import Fault, Faults, InputError, InvalidInput, KemmError, UsageError, nearest
 from kemm.core.files import read_table
 from kemm.core.settings import Section
 
@@ -95,11 +95,17 @@ def _dealt(event: NDArray[np.bool_], count: int, seed: int) -> NDArray[np.int64]
 
 def _by_site(config: FoldsConfig, cohort: Cohort) -> NDArray[np.int64]:
     """Largest sites first, each to the fold that is shortest of events (then of cases)."""
+    if all(site is None for site in cohort.sites):
+        raise InputError(
+            "site-disjoint folds need to know each case's site. Name its column in cohort.site, or set "
+            "folds.kind: stratified (test and training parts may then share hospitals)."
+        )
     sites = [site or UNKNOWN_SITE for site in cohort.sites]
     names = sorted(set(sites))
     if len(names) < config.count:
         raise InputError(
-            f"site-disjoint folds need at least as many sites as folds: {len(names)} sites, {config.count} folds. "
+            f"site-disjoint folds need at least as many sites as folds: {len(names)} site{'' if len(names) == 1 else 's'}, "
+            f"{config.count} folds. "
             "Set folds.count lower, or folds.kind: stratified (test and training parts then share hospitals)."
         )
     of_site = {name: np.array([site == name for site in sites]) for name in names}
@@ -123,36 +129,54 @@ def _given(config: FoldsConfig, pattern: str, cohort: Cohort, resolve: Callable[
     if "{fold}" not in pattern:
         raise UsageError(f"folds.files is {pattern!r}; write {{fold}} where the number of the fold stands.")
     row_of: dict[str, int] = {case: row for row, case in enumerate(cohort.ids)}
-    folds = []
+    folds, faults = [], Faults()
     for index in range(config.count):
-        path = resolve(pattern.replace("{fold}", str(index)))
-        table = read_table(path)
-        for name in ("case_id", "split"):
-            if name not in table.columns:
-                raise InputError(
-                    f"{path}: there is no column {name!r}; {nearest(name, map(str, table.columns))}"
-                )
-        folds.append(_given_fold(index, path, table, row_of))
+        try:
+            path = resolve(pattern.replace("{fold}", str(index)))
+            table = read_table(path)
+            for name in ("case_id", "split"):
+                if list(table.columns).count(name) != 1:
+                    hint = nearest(name, map(str, table.columns))
+                    raise InputError(
+                        f"{path}: one column must be called {name!r}; {hint.removesuffix('?')}"
+                        f"{'?' if hint.endswith('?') else '.'} Each fold's table says train or test for every case."
+                    )
+            folds.append(_given_fold(index, path, table, row_of))
+        except KemmError as error:
+            faults.add_error(error)
+    faults.raise_if_any()
     return folds
 
 
 def _given_fold(index: int, path: Path, table: pd.DataFrame, row_of: dict[str, int]) -> Fold:
     split = table["split"].str.strip().str.lower()
-    unknown = sorted(set(split) - {"train", "test", "val"})
-    if unknown:
-        raise InputError(f"{path}, column 'split': {unknown[0]!r} is not train, val or test.")
+    unknown = ~split.isin(["train", "test", "val"])
+    if unknown.any():
+        row = int(np.flatnonzero(unknown)[0])
+        raise InputError(
+            f"{path}, row {row + 1}, column 'split': {table['split'].iloc[row]!r} is not train, val or test. "
+            "Write one of them."
+        )
+    ids = table["case_id"].str.strip()
     # Where a file has no "test", its "val" is the outer part. Beside a "test", "val" trains: the inner
     # part is this program's own.
     outer = split == ("test" if (split == "test").any() else "val")
-    known = table["case_id"].isin(list(row_of))
-    train = sorted({row_of[case] for case in table["case_id"][known & ~outer]})
-    test = sorted({row_of[case] for case in table["case_id"][known & outer]})
+    known = ids.isin(list(row_of))
+    train = sorted({row_of[case] for case in ids[known & ~outer]})
+    test = sorted({row_of[case] for case in ids[known & outer]})
     if not train or not test:
         raise InputError(
             f"{path}: no case of the cohort is in the {'training' if not train else 'test'} part. "
-            f"The file's ids look like {table['case_id'].iloc[0]!r}; the cohort's like {next(iter(row_of))!r}."
+            f"The file's ids look like {ids.iloc[0]!r}, the cohort's like {next(iter(row_of))!r}. Give both the same ids."
         )
     return Fold(index=index, train=tuple(train), test=tuple(test))
+
+
+_FEW_EVENTS = {
+    "site": "Set folds.count lower, or folds.kind: stratified, so that every part has two events or more.",
+    "stratified": "Set folds.count lower, so that every part has two events or more.",
+    "files": "Divide the cases otherwise, so that every part has two events or more.",
+}
 
 
 def _check(folds: Sequence[Fold], cohort: Cohort, kind: str) -> None:
@@ -187,7 +211,7 @@ def _check(folds: Sequence[Fold], cohort: Cohort, kind: str) -> None:
                     Fault(
                         problem=f"fold {fold.index} has {events or 'no'} event{'' if events == 1 else 's'} "
                         f"in its {part} part of {len(rows)} cases",
-                        remedy="Set folds.count lower, or folds.kind: stratified, so that every part has two events or more.",
+                        remedy=_FEW_EVENTS[kind],
                     )
                 )
     if faults:

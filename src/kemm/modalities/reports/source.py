@@ -8,10 +8,10 @@ from pathlib import Path
 from pydantic import Field
 
 from kemm.core.errors import Faults, KemmError, nearest
-from kemm.core.files import read_table, read_text
+from kemm.core.files import MISSING_WORDS, read_table, read_text
 from kemm.core.settings import Section
 
-FEWEST_CHARACTERS = 20
+SHOWN_CASES = 5
 
 
 class ReportsConfig(Section):
@@ -45,10 +45,10 @@ def read_reports(
     try:
         if config.table is not None:
             path = resolve(config.table)
-            found = _from_table(config, path, faults)
+            found = _from_table(config, path, case_ids, faults)
         else:
             path = resolve(str(config.folder))
-            found = _from_folder(path, case_ids, faults)
+            found = _from_folder(path, resolve, case_ids, faults)
     except KemmError as error:
         faults.add_error(error)
         return {}
@@ -65,29 +65,40 @@ def read_reports(
     return reports
 
 
-def _from_table(config: ReportsConfig, path: Path, faults: Faults) -> dict[str, str]:
+def _from_table(config: ReportsConfig, path: Path, case_ids: Sequence[str], faults: Faults) -> dict[str, str]:
     table = read_table(path)
     names = [str(name) for name in table.columns]
-    missing = [name for name in (config.case, config.text) if name not in names]
-    for name in missing:
-        hint = nearest(name, names)
-        faults.add(f"there is no column {name!r}", hint[:1].upper() + hint[1:], file=path)
-    if missing:
-        return {}
-    texts: dict[str, str] = {}
-    for row, (case, text) in enumerate(zip(table[config.case], table[config.text], strict=True), start=1):
-        if not text.strip():
-            faults.warn(
-                f"row {row}: the report of case {case} is empty",
-                "The case is taken to have no report.",
+    wrong = False
+    for name in (config.case, config.text):
+        if names.count(name) == 1:
+            continue
+        wrong = True
+        if name in names:
+            faults.add(
+                f"{names.count(name)} columns have this name, so it is not clear which is meant",
+                "Rename or drop all but one.",
+                file=path,
+                column=name,
+            )
+        else:
+            hint = nearest(name, names)
+            faults.add(
+                f"there is no column {name!r}",
+                f"{hint[0].upper()}{hint[1:]} Set reports.case and reports.text in study.yaml.",
                 file=path,
             )
-            continue
-        texts[case] = f"{texts[case]}\n\n{text}" if case in texts else text
-    return texts
+    if wrong:
+        return {}
+    texts: dict[str, str] = {}
+    for case, text in zip(table[config.case].str.strip(), table[config.text], strict=True):
+        said = "" if text.strip() in MISSING_WORDS else text
+        texts[case] = f"{texts[case]}\n\n{said}" if said and texts.get(case) else said or texts.get(case, "")
+    return _without_empty(texts, case_ids, path, faults)
 
 
-def _from_folder(folder: Path, case_ids: Sequence[str], faults: Faults) -> dict[str, str]:
+def _from_folder(
+    folder: Path, resolve: Callable[[str], Path], case_ids: Sequence[str], faults: Faults
+) -> dict[str, str]:
     if not folder.is_dir():
         faults.add("there is no such folder", "Set reports.folder to where the text files are.", file=folder)
         return {}
@@ -95,20 +106,34 @@ def _from_folder(folder: Path, case_ids: Sequence[str], faults: Faults) -> dict[
     if not paths:
         faults.add("no file ends in .txt", "Put one CASE.txt a case there.", file=folder)
         return {}
-    wanted, texts = set(case_ids), {}
-    for path in paths:
-        if path.stem not in wanted:
-            texts[path.stem] = ""  # somebody else's report is not opened
-            continue
-        if path.stat().st_size == 0 or not (text := _read(path, faults)).strip():
-            faults.warn("the report is empty", "The case is taken to have no report.", file=path)
-            continue
-        texts[path.stem] = text
-    return texts
+    wanted = set(case_ids)
+    # Somebody else's report is not opened.
+    texts = {path.stem: _read(path, resolve, faults) if path.stem in wanted else "" for path in paths}
+    return _without_empty(texts, case_ids, folder, faults)
 
 
-def _read(path: Path, faults: Faults) -> str:
+def _without_empty(
+    texts: dict[str, str], case_ids: Sequence[str], place: Path, faults: Faults
+) -> dict[str, str]:
+    """The reports without those of the cohort's cases that are empty, which are told in one warning."""
+    wanted = set(case_ids)
+    empty = [case for case, text in texts.items() if case in wanted and not text.strip()]
+    if empty:
+        shown = ", ".join(empty[:SHOWN_CASES]) + (", ..." if len(empty) > SHOWN_CASES else "")
+        faults.warn(
+            f"{len(empty)} report{' is' if len(empty) == 1 else 's are'} empty: {shown}",
+            "Such a case is taken to have no report.",
+            file=place,
+        )
+    return {case: text for case, text in texts.items() if case not in set(empty)}
+
+
+def _read(path: Path, resolve: Callable[[str], Path], faults: Faults) -> str:
     try:
+        if path.is_symlink():
+            resolve(str(path))
+        if path.is_file() and path.stat().st_size == 0:
+            return ""
         return read_text(path, expected="a report in plain text")
     except KemmError as error:
         faults.add_error(error)
