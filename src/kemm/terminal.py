@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from kemm.results.records import Evaluation
 
 NAME_WIDTH = 19
-LINES_A_STAGE = 10
-"""In a log, a stage tells about so many times how far it is."""
+SECONDS_A_LINE = 30
+"""In a log, a stage tells this often how far it is."""
 LEGEND = (
     "C: concordance, 0.5 is chance; interval: bootstrap of patients; SD: over folds; "
     "skill: of the survival curve against Kaplan-Meier, 0 or less is none."
@@ -46,8 +46,8 @@ class _Bar:
     def __init__(self, bars: RichProgress, task: TaskID) -> None:
         self._bars, self._task = bars, task
 
-    def advance(self, note: str = "") -> None:
-        self._bars.update(self._task, advance=1, note=escape(note))
+    def advance(self, note: str = "", count: int = 1) -> None:
+        self._bars.update(self._task, advance=count, note=escape(note))
 
 
 class Bars:
@@ -57,9 +57,10 @@ class Bars:
         self._bars = bars
 
     @contextmanager
-    def stage(self, name: str, total: int) -> Iterator[_Bar]:
+    def stage(self, name: str, total: int, done: int = 0) -> Iterator[_Bar]:
         """The bar stays when the stage has ended."""
-        task = self._bars.add_task(name, total=total, note="")
+        # What was done before says nothing about the time that is left.
+        task = self._bars.add_task(name, total=total, completed=done, note="")
         try:
             yield _Bar(self._bars, task)
         finally:
@@ -86,16 +87,16 @@ def bars(console: Console) -> Iterator[Bars]:
 
 
 class _Count:
-    def __init__(self, console: Console, name: str, total: int) -> None:
-        self._console, self._name, self._total = console, name, total
-        self._done, self._started = 0, time.monotonic()
+    def __init__(self, console: Console, name: str, total: int, done: int) -> None:
+        self._console, self._name, self._total, self._done = console, name, total, done
+        self._started = self._told = time.monotonic()
 
-    def advance(self, note: str = "") -> None:
-        self._done += 1
-        if self._done == self._total or self._done % max(1, self._total // LINES_A_STAGE) == 0:
-            line = (
-                f"{self._name}: {self._done} of {self._total} in {duration(time.monotonic() - self._started)}"
-            )
+    def advance(self, note: str = "", count: int = 1) -> None:
+        self._done += count
+        now = time.monotonic()
+        if self._done == self._total or now - self._told >= SECONDS_A_LINE:
+            self._told = now
+            line = f"{self._name}: {self._done} of {self._total} in {duration(now - self._started)}"
             self._console.print(escape(line), highlight=False, soft_wrap=True)
 
 
@@ -106,9 +107,11 @@ class Lines:
         self._console = console
 
     @contextmanager
-    def stage(self, name: str, total: int) -> Iterator[_Count]:
+    def stage(self, name: str, total: int, done: int = 0) -> Iterator[_Count]:
         """Tells some times how far the stage is."""
-        yield _Count(self._console, name, total)
+        if done:
+            self.say(f"{name}: {done} of {total} were done before")
+        yield _Count(self._console, name, total, done)
 
     def say(self, line: str) -> None:
         """One line, whatever its length."""
@@ -160,6 +163,7 @@ def print_models(console: Console, evaluation: Evaluation) -> None:
             str(c.cases),
             str(c.events),
         )
+    console.print()
     console.print(table, highlight=False)
     console.print(f"[dim]{LEGEND}[/]", highlight=False)
     if evaluation.headline is not None:

@@ -76,7 +76,7 @@ def test_an_empty_report_is_no_report_and_is_told(tmp_path: Path) -> None:
     reports, faults = read(tmp_path, ReportsConfig(table="reports.csv"), ["001", "002"])
     assert reports == {"002": "Some"}
     (warning,) = faults.warnings
-    assert "row 1: the report of case 001 is empty" in str(warning)
+    assert "1 report is empty: 001" in str(warning)
 
 
 def test_an_empty_file_is_no_report_and_is_told_once(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_an_empty_file_is_no_report_and_is_told_once(tmp_path: Path) -> None:
     assert reports == {"002": "Some"}
     (warning,) = faults.found
     assert warning.severity == "warning"
-    assert "001.txt: the report is empty" in str(warning)
+    assert "1 report is empty: 001" in str(warning)
 
 
 def test_a_binary_file_of_a_case_is_one_fault(tmp_path: Path) -> None:

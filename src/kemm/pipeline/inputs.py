@@ -13,7 +13,7 @@ from kemm.config import FILE_NAME, Study
 from kemm.core.clinical import read_cohort
 from kemm.core.cohort import Cohort
 from kemm.core.errors import Fault, Faults, KemmError
-from kemm.core.files import sha256_of
+from kemm.core.files import read_json, read_table, sha256_of
 from kemm.modalities.background import Background, load_background
 from kemm.modalities.encoders import TEXT_ENCODERS
 from kemm.modalities.genomics import (
@@ -28,6 +28,8 @@ from kemm.modalities.reports import REFINERS, read_reports
 from kemm.modalities.slides import SlideSource, find_slides, read_table_cases
 from kemm.results.evaluation import median_follow_up
 from kemm.training.splits import Fold, fold_kind, make_folds
+
+SHOWN_CASES = 5
 
 
 @dataclass(frozen=True)
@@ -117,11 +119,14 @@ def read_inputs(study: Study, faults: Faults) -> Inputs | None:
     slides = _slides(study, reading.table, cohort, faults) if config.slides else None
     background = _background(study, cohort, faults)
     _names(study, faults)
-    folds: list[Fold] = []
-    try:
-        folds = make_folds(config.folds, cohort, study.resolve)
-    except KemmError as error:
-        faults.add_error(error)
+    folds = _folds(study, cohort, faults)
+    _truth(study, cohort, faults)
+    if not (config.reports or config.genomics or config.slides or cohort.covariates):
+        faults.add(
+            "there is nothing to learn from",
+            "Give the study covariates, reports, genomics or slides.",
+            file=FILE_NAME,
+        )
     return Inputs(
         study=study,
         cohort=cohort,
@@ -215,6 +220,70 @@ def _background(study: Study, cohort: Cohort, faults: Faults) -> dict[str, Backg
     return found
 
 
+def _folds(study: Study, cohort: Cohort, faults: Faults) -> list[Fold]:
+    try:
+        folds = make_folds(study.config.folds, cohort, study.resolve)
+    except KemmError as error:
+        faults.add_error(error)
+        return []
+    untested = set(range(len(cohort))) - {row for fold in folds for row in fold.test}
+    if untested:
+        shown = ", ".join(cohort.ids[row] for row in sorted(untested)[:SHOWN_CASES])
+        faults.warn(
+            f"{len(untested)} of {len(cohort)} cases are in no fold's test part and so in no result: {shown}"
+            + (", ..." if len(untested) > SHOWN_CASES else ""),
+            "Add them to a fold, or raise folds.count if there are more folds than it says.",
+            file=study.config.folds.files or "",
+        )
+    return folds
+
+
+def _truth(study: Study, cohort: Cohort, faults: Faults) -> None:
+    """The known truth of a made-up cohort, read once so that its faults are not told only after training."""
+    name = study.config.evaluation.truth
+    if name is None:
+        return
+    try:
+        path = study.resolve(name)
+        table = read_table(path)
+        for column in ("case_id", "true_log_hazard"):
+            if column not in table.columns:
+                faults.add(
+                    f"there is no column {column!r}",
+                    "Add it, or remove evaluation.truth from study.yaml.",
+                    file=name,
+                )
+                return
+        unknown = set(cohort.ids) - set(table["case_id"])
+        if unknown:
+            faults.add(
+                f"the truth of {len(unknown)} cases is missing, for instance of {min(unknown)}",
+                "Add them, or remove evaluation.truth from study.yaml.",
+                file=name,
+            )
+        for row, value in enumerate(table["true_log_hazard"], start=1):
+            if not _is_number(value):
+                faults.add(
+                    f"{value!r} is not a number",
+                    "Correct the cell.",
+                    file=name,
+                    row=row,
+                    column="true_log_hazard",
+                )
+        planted = path.with_suffix(".json")
+        if planted.is_file() and "planted" not in read_json(planted):
+            faults.add("there is no list 'planted'", "Restore the file, or delete it.", file=planted)
+    except KemmError as error:
+        faults.add_error(error)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
+
+
 def _digests(study: Study) -> dict[str, str]:
     config = study.config
     paths = [config.cohort.table]
@@ -223,6 +292,9 @@ def _digests(study: Study) -> dict[str, str]:
     paths += [config.genomics.groups] if config.genomics and config.genomics.groups else []
     paths += [config.slides.table] if config.slides and config.slides.table else []
     paths += [config.background.file] if config.background.file else []
+    paths += [config.evaluation.truth] if config.evaluation.truth else []
+    if config.folds.files:
+        paths += [config.folds.files.replace("{fold}", str(index)) for index in range(config.folds.count)]
     found = {FILE_NAME: sha256_of(study.folder / FILE_NAME)} if (study.folder / FILE_NAME).is_file() else {}
     for path in paths:
         try:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from kemm.core.files import read_arrays, read_json, write_arrays, write_json
 from kemm.core.provenance import fingerprint
 from kemm.core.store import Store
-from kemm.execution import Mapper
+from kemm.core.types import CaseId
+from kemm.execution import Mapper, run_here
 from kemm.modalities.encoders import PRETRAINED, fit_encoder
 from kemm.modalities.reports import REFINERS, RefinedReport
 from kemm.modalities.reports.stored import as_json, from_json
@@ -21,6 +20,8 @@ from kemm.training.dataset import StudyData
 from kemm.training.features import background_texts, refined_text
 
 REPORTS_A_TASK = 50
+FEW_TASKS = 8
+"""So few parts are refined sooner than workers have started."""
 SHORTEST_NAME = 4
 """A site's code of two or three characters also occurs as a word of medicine ("T2"), and is not masked by itself;
 the barcodes that carry it are."""
@@ -74,14 +75,14 @@ def refine(inputs: Inputs, store: Store, run: Mapper, progress: Progress) -> dic
         for part in parts
     }
     missing = [key for key in keys if not store.has("refined", key)]
-    with progress.stage("refine reports", len(parts)) as step:
-        for _ in range(len(parts) - len(missing)):
-            step.advance()
+    done = len(cases) - sum(len(keys[key]) for key in missing)
+    with progress.stage("refine reports", len(cases), done) as step:
         tasks = [
-            [key, [(case, type_of[case], inputs.reports[case]) for case in keys[key]]] for key in missing
+            (key, [(case, type_of[case], inputs.reports[case]) for case in keys[key]]) for key in missing
         ]
-        for _ in run(_refine_part, (config.refiner, names, store), tasks):
-            step.advance()
+        mapper = run if len(tasks) > FEW_TASKS else run_here
+        for (key, _), _ in mapper(_refine_part, (config.refiner, names, store), tasks):
+            step.advance(count=len(keys[key]))
     refined: dict[str, RefinedReport] = {}
     for key in keys:
         stored = read_json(store.get("refined", key).path("reports.json"))
@@ -89,11 +90,11 @@ def refine(inputs: Inputs, store: Store, run: Mapper, progress: Progress) -> dic
     return refined
 
 
-def _refine_part(context: tuple[str, list[str], Store], task: Sequence[object]) -> None:
+def _refine_part(
+    context: tuple[str, list[str], Store], task: tuple[str, list[tuple[CaseId, str, str]]]
+) -> None:
     refiner_name, names, store = context
     key, reports = task
-    assert isinstance(key, str)
-    assert isinstance(reports, list)
     refiner = REFINERS[refiner_name](names)
     refined = {case: as_json(refiner.refine(text, cancer_type=kind)) for case, kind, text in reports}
     with store.adding("refined", key, refiner=refiner.identity) as folder:
@@ -107,7 +108,7 @@ def _packed(inputs: Inputs, store: Store, progress: Progress) -> SlideBags | Non
     key = fingerprint(source.identity, list(inputs.cohort.ids))
     if not store.has("slides", key):
         with (
-            progress.stage("pack slide features", source.cases) as step,
+            progress.stage("pack slides", source.bags) as step,
             store.adding("slides", key, source=source.identity) as folder,
         ):
             pack_slides(

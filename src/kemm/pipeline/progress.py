@@ -10,16 +10,16 @@ from typing import Protocol
 class Step(Protocol):
     """A stage that is under way."""
 
-    def advance(self, note: str = "") -> None:
-        """One more item is done; `note` says something about it."""
+    def advance(self, note: str = "", count: int = 1) -> None:
+        """`count` more items are done; `note` says something about them."""
         ...
 
 
 class Progress(Protocol):
     """Told of each stage."""
 
-    def stage(self, name: str, total: int) -> AbstractContextManager[Step]:
-        """A stage of `total` items begins; it ends with the context."""
+    def stage(self, name: str, total: int, done: int = 0) -> AbstractContextManager[Step]:
+        """A stage of `total` items begins, `done` of them finished by an earlier run; it ends with the context."""
         ...
 
     def say(self, line: str) -> None:
@@ -30,11 +30,11 @@ class Progress(Protocol):
 class Silent:
     """Says nothing."""
 
-    def advance(self, note: str = "") -> None:
+    def advance(self, note: str = "", count: int = 1) -> None:
         """Nothing."""
 
     @contextmanager
-    def stage(self, name: str, total: int) -> Iterator[Silent]:
+    def stage(self, name: str, total: int, done: int = 0) -> Iterator[Silent]:
         """Nothing."""
         yield self
 

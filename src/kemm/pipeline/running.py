@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import sys
+import re
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
-from kemm.config import Study
-from kemm.core.errors import Faults, InputError
+from kemm.config import FILE_NAME, Study
+from kemm.core.errors import Faults, InputError, IntegrityError, KemmError, UsageError
 from kemm.core.files import (
     locked,
     read_frame,
@@ -26,6 +28,7 @@ from kemm.core.files import (
 from kemm.core.provenance import environment, fingerprint
 from kemm.core.store import Store
 from kemm.execution import Mapper, Processes, usable_cores
+from kemm.modalities.slides import probe_slides
 from kemm.pipeline.inputs import Inputs, describe, read_inputs
 from kemm.pipeline.prepare import prepare
 from kemm.pipeline.progress import Progress, Silent
@@ -51,6 +54,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DEFAULT_RUN = "latest"
+RECORD = "run.json"
+"""Written after all other records of a run, and taken away before any of them is written anew."""
+REPORT = "report.html"
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class RunResult:
     @property
     def report(self) -> Path:
         """The HTML report."""
-        return self.folder / "report.html"
+        return self.folder / REPORT
 
     @property
     def predictions(self) -> pd.DataFrame:
@@ -80,7 +86,10 @@ class RunResult:
 def check(study: Study) -> tuple[Inputs | None, Faults]:
     """Everything that can be known of a study without computing: its inputs, and all their faults."""
     faults = Faults()
-    return read_inputs(study, faults), faults
+    inputs = read_inputs(study, faults)
+    if inputs is not None and inputs.slides is not None:
+        probe_slides(inputs.slides, faults)
+    return inputs, faults
 
 
 def run(
@@ -94,7 +103,11 @@ def run(
 
     Raises:
         InvalidInput: Anything wrong with the inputs; all faults at once.
+        PolicyError: Another process is at this run.
+        PartialError: A worker was killed; run again to go on.
+        IntegrityError: Something in the store was changed; says what to delete.
     """
+    folder = _run_folder(study, name)
     told: Progress = progress or Silent()
     faults = Faults()
     inputs = read_inputs(study, faults)
@@ -104,7 +117,6 @@ def run(
     told.say(inputs.first_line)
     for warning in inputs.warnings:
         told.say(f"warning: {warning}")
-    folder = study.run_folder(name)
     with locked(folder):
         return _Run(study, inputs, folder, Processes(workers or usable_cores()), told).go()
 
@@ -115,14 +127,27 @@ def rebuild_report(study: Study, name: str = DEFAULT_RUN) -> Path:
     Raises:
         InputError: There is no such run.
     """
-    folder = study.run_folder(name)
-    if not (folder / "evaluation.json").is_file():
-        runs = sorted(path.name for path in folder.parent.iterdir()) if folder.parent.is_dir() else []
+    folder = _run_folder(study, name)
+    if not (folder / RECORD).is_file():
+        runs = sorted(path.parent.name for path in folder.parent.glob(f"*/{RECORD}"))
         raise InputError(
             f"{folder}: no finished run is there. "
-            + (f"There are: {', '.join(runs)}" if runs else f"Run `kemm run {study.folder}` first.")
+            + (
+                f"There are: {', '.join(runs)}. Name one with --name."
+                if runs
+                else f"Run `kemm run {study.folder}` first."
+            )
         )
-    return _write_report(folder)
+    with locked(folder):
+        return _write_report(folder)
+
+
+def _run_folder(study: Study, name: str) -> Path:
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise UsageError(
+            f"a run cannot be called {name!r}: its name becomes a folder. Use letters, digits, dots, - and _."
+        )
+    return study.run_folder(name)
 
 
 class _Run:
@@ -146,7 +171,7 @@ class _Run:
     def go(self) -> RunResult:
         key = self._key()
         if _is_finished(self.folder, key):
-            self.progress.say(f"nothing has changed since this run finished: {self.folder / 'report.html'}")
+            self.progress.say(f"nothing has changed since this run finished: {self.folder / REPORT}")
             return read_run(self.folder)
         data = self._timed("prepare", lambda: prepare(self.inputs, self.store, self.mapper, self.progress))
         context = self._context(data)
@@ -170,9 +195,9 @@ class _Run:
     def _key(self) -> str:
         slides = self.inputs.slides.identity if self.inputs.slides else ""
         reports = fingerprint(sorted(self.inputs.reports.items()))
-        return fingerprint(
-            FORMAT, environment().get("kemm", ""), self.config, dict(self.inputs.files), slides, reports
-        )
+        # study.yaml counts by what it says: a comment changes nothing.
+        files = {path: digest for path, digest in self.inputs.files.items() if path != FILE_NAME}
+        return fingerprint(FORMAT, environment().get("kemm", ""), self.config, files, slides, reports)
 
     def _timed(self, stage: str, work):  # type: ignore[no-untyped-def]
         started = time.perf_counter()
@@ -213,9 +238,7 @@ class _Run:
     def _train(self, context: Crossval) -> None:
         tasks = context.tasks()
         done = finished(context, tasks)
-        with self.progress.stage("train and predict", len(tasks)) as step:
-            for _ in done:
-                step.advance()
+        with self.progress.stage("train and predict", len(tasks), len(done)) as step:
             for task, _ in self.mapper(run_unit, context, [task for task in tasks if task not in done]):
                 step.advance(f"{task.model}, fold {task.fold}")
 
@@ -314,8 +337,10 @@ class _Run:
             background_author=" ".join(authors),
             started=self.started,
             seconds=self.seconds,
-            command=" ".join(["kemm", *sys.argv[1:]]),
+            command=_command(self.study, folder.name),
         )
+        # What is half old and half new must not pass for finished.
+        (folder / RECORD).unlink(missing_ok=True)
         folds = folds_frame(self.inputs.folds, self.inputs.cohort)
         folds["cohort"] = self.inputs.cohort.fingerprint
         write_frame(folder / "folds.csv", folds)
@@ -327,19 +352,37 @@ class _Run:
         write_json(folder / "evaluation.json", evaluation.model_dump(mode="json"))
         write_json(folder / "explanation.json", explanation.model_dump(mode="json"))
         write_frame(folder / "models.csv", models_frame(evaluation))
-        write_json(folder / "run.json", record.model_dump(mode="json"))
+        (folder / REPORT).unlink(missing_ok=True)
+        write_json(folder / RECORD, record.model_dump(mode="json"))
         _write_report(folder)
         return RunResult(folder, evaluation, explanation)
 
 
 def read_run(folder: Path) -> RunResult:
-    """A finished run's results."""
+    """A finished run's results.
+
+    Raises:
+        IntegrityError: A record is damaged, or of another version.
+    """
     explanation = folder / "explanation.json"
     return RunResult(
         folder,
-        Evaluation.model_validate(read_json(folder / "evaluation.json")),
-        Explanation.model_validate(read_json(explanation)) if explanation.is_file() else None,
+        _read_record(folder / "evaluation.json", Evaluation),
+        _read_record(explanation, Explanation) if explanation.is_file() else None,
     )
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _read_record(path: Path, model: type[Model]) -> Model:
+    try:
+        return model.model_validate(read_json(path))
+    except ValidationError as error:
+        raise IntegrityError(
+            f"{path}: not a record as this version of kemm writes it ({error.error_count()} differences). "
+            f"Delete {path.with_name(RECORD)} and run again: it is made anew from what is in the store."
+        ) from error
 
 
 def models_frame(evaluation: Evaluation) -> pd.DataFrame:
@@ -363,17 +406,28 @@ def models_frame(evaluation: Evaluation) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _command(study: Study, name: str) -> str:
+    """The command that makes this run again, wherever the study's folder is."""
+    words = ["kemm", "run", study.folder.name]
+    words += ["--name", name] if name != DEFAULT_RUN else []
+    words += [word for override in study.overrides for word in ("--set", override)]
+    return shlex.join(words)
+
+
 def _is_finished(folder: Path, key: str) -> bool:
-    names = ("run.json", "report.html", "evaluation.json", "predictions.parquet")
-    return (
-        all((folder / name).is_file() for name in names)
-        and read_json(folder / "run.json")["fingerprint"] == key
-    )
+    names = (RECORD, REPORT, "evaluation.json", "explanation.json", "predictions.parquet", "models.csv")
+    if not all((folder / name).is_file() for name in names):
+        return False
+    try:
+        record = read_json(folder / RECORD)
+    except KemmError:
+        return False  # damaged: it is made again
+    return isinstance(record, dict) and record.get("fingerprint") == key
 
 
 def _write_report(folder: Path) -> Path:
     result = read_run(folder)
-    record = RunRecord.model_validate(read_json(folder / "run.json"))
+    record = _read_record(folder / RECORD, RunRecord)
     write_text(result.report, render_report(result.evaluation, result.explanation, record))
     return result.report
 

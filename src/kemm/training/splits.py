@@ -149,6 +149,8 @@ def _given(config: FoldsConfig, pattern: str, cohort: Cohort, resolve: Callable[
 
 
 def _given_fold(index: int, path: Path, table: pd.DataFrame, row_of: dict[str, int]) -> Fold:
+    if table.empty:
+        raise InputError(f"{path}: the table has a header but no rows. Give one row a case.")
     split = table["split"].str.strip().str.lower()
     unknown = ~split.isin(["train", "test", "val"])
     if unknown.any():
