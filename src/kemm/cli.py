@@ -140,24 +140,21 @@ def main() -> None:
     # A terminated run ends as an interrupted one does: workers are stopped and scratch files removed.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="kemm") or 0
     except KemmError as error:
         if os.environ.get("KEMM_DEBUG"):
             traceback.print_exc()
         sys.stderr.write(f"kemm: {error}\n")
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("kemm: interrupted. What was finished is kept; run again to go on.\n")
-        sys.exit(INTERRUPTED)
-    except typer.Exit as leaving:
-        sys.exit(leaving.exit_code)
+        code = INTERRUPTED
     except WRONG_COMMAND_LINE as error:
         error.show()  # type: ignore[attr-defined]
-        sys.exit(error.exit_code)  # type: ignore[attr-defined]
-    except BrokenPipeError:
-        # Whoever read the output (`| head`) has seen enough; nothing may be flushed into it at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        code = error.exit_code  # type: ignore[attr-defined]
+    # Newer typers answer Ctrl-C with this code, older ones with Abort.
+    if code == INTERRUPTED:
+        sys.stderr.write("kemm: interrupted. What was finished is kept; run again to go on.\n")
+    sys.exit(code)
 
 
 def _interrupt(number: int, frame: object) -> None:

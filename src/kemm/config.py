@@ -121,7 +121,7 @@ class Study:
         if self.data_root is None:
             return resolve(path, self.folder)
         if not Path(path).is_absolute() and (self.folder / path).exists():
-            return resolve(path, self.folder)
+            return resolve(path, self.folder, allowed=[self.data_root])
         return resolve(path, self.data_root, allowed=[self.folder])
 
     @property

@@ -7,17 +7,23 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+import traceback
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
 from typing import Any, Protocol, TypeVar
 
-from kemm.core.errors import PartialError
+from kemm.core.errors import KemmError, PartialError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+SECONDS_TO_END = 5.0
 
 
 class Mapper(Protocol):
@@ -25,14 +31,14 @@ class Mapper(Protocol):
 
     def __call__(
         self, function: Callable[[Any, Task], Result], context: Any, tasks: Sequence[Task]
-    ) -> Iterator[tuple[Task, Result]]:
-        """Call `function(context, task)` for each task."""
+    ) -> Generator[tuple[Task, Result], None, None]:
+        """Call `function(context, task)` for each task. Closing the generator ends what is under way."""
         ...
 
 
 def run_here(
     function: Callable[[Any, Task], Result], context: Any, tasks: Sequence[Task]
-) -> Iterator[tuple[Task, Result]]:
+) -> Generator[tuple[Task, Result], None, None]:
     """One task after another, in this process."""
     _one_thread()
     for task in tasks:
@@ -43,7 +49,8 @@ class Processes:
     """Tasks on several processes of this machine. Each worker computes on one thread.
 
     One thread a worker gives the same bytes whatever the number of workers; and for small
-    tensors it is also the faster way to use several cores.
+    tensors it is also the faster way to use several cores. Each worker has a pipe of its own: of one
+    that is killed, at whatever moment, nothing is left that the others would wait for.
     """
 
     def __init__(self, workers: int) -> None:
@@ -51,7 +58,7 @@ class Processes:
 
     def __call__(
         self, function: Callable[[Any, Task], Result], context: Any, tasks: Sequence[Task]
-    ) -> Iterator[tuple[Task, Result]]:
+    ) -> Generator[tuple[Task, Result], None, None]:
         """Results as they are done. An interrupt or an error ends the workers.
 
         Raises:
@@ -60,34 +67,108 @@ class Processes:
         if self.workers == 1 or len(tasks) <= 1:
             yield from run_here(function, context, tasks)
             return
-        pool = ProcessPoolExecutor(
-            max_workers=min(self.workers, len(tasks)),
-            # A forked child would inherit torch's thread pools in an undefined state.
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
-            initargs=(context,),
-        )
+        workers: list[_Worker] = []
         try:
             with _quiet_start():
-                futures = {pool.submit(_call, function, task): task for task in tasks}
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool as error:
-            raise PartialError(
-                "a worker process was killed, perhaps for want of memory. What was finished is kept: "
-                "run again to go on, with `--workers 1` if it happens again."
-            ) from error
-        except BaseException:
-            for process in list((pool._processes or {}).values()):
-                process.terminate()
-            raise
+                for _ in range(min(self.workers, len(tasks))):
+                    workers.append(_Worker.start())
+            yield from _dealt(workers, ForkingPickler.dumps((function, context)), tasks)
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            for worker in workers:
+                worker.process.terminate()
+            for worker in workers:
+                worker.end()
 
 
 def usable_cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class _Worker:
+    process: SpawnProcess
+    pipe: Connection
+
+    @classmethod
+    def start(cls) -> _Worker:
+        # A forked child would inherit torch's thread pools in an undefined state.
+        spawn = multiprocessing.get_context("spawn")
+        ours, theirs = spawn.Pipe()
+        process = spawn.Process(target=_work, args=(theirs,), daemon=True)
+        process.start()
+        theirs.close()  # else its end would not be seen when the worker is gone
+        return cls(process, ours)
+
+    def end(self) -> None:
+        self.process.join(SECONDS_TO_END)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.process.close()
+        self.pipe.close()
+
+
+def _dealt(
+    workers: Sequence[_Worker], work: memoryview, tasks: Sequence[Task]
+) -> Generator[tuple[Task, Any], None, None]:
+    """Each worker gets the work once, and a task whenever it has none."""
+    left = deque(tasks)
+    under_way: dict[Connection, Task] = {}
+    with _killed_workers_told():
+        for worker in workers:
+            worker.pipe.send_bytes(work)
+            under_way[worker.pipe] = left.popleft()
+            worker.pipe.send(under_way[worker.pipe])
+    while under_way:
+        for pipe in wait(list(under_way)):
+            assert isinstance(pipe, Connection)
+            with _killed_workers_told():
+                task, (result, error) = under_way.pop(pipe), pipe.recv()
+                if error is None and left:
+                    under_way[pipe] = left.popleft()
+                    pipe.send(under_way[pipe])
+            if error is not None:
+                raise error
+            yield task, result
+
+
+@contextmanager
+def _killed_workers_told() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, ConnectionError) as error:
+        raise PartialError(
+            "a worker process was killed, perhaps for want of memory. What was finished is kept: "
+            "run again to go on, with `--workers 1` if it happens again."
+        ) from error
+
+
+def _work(pipe: Connection) -> None:
+    """What a worker does, until it is ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # also where it could not be blocked from the start
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _one_thread()
+    function, context = pipe.recv()
+    while True:
+        task = pipe.recv()
+        answer: tuple[Any, Exception | None]
+        try:
+            answer = function(context, task), None
+        except KemmError as error:
+            answer = None, error
+        except Exception:
+            # As text: not every exception can be sent.
+            answer = None, RuntimeError(f"a worker failed:\n{traceback.format_exc()}")
+        pipe.send(answer)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would go on with its task, for nobody."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager
@@ -110,30 +191,7 @@ def _quiet_start() -> Iterator[None]:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-_context: Any = None
-
-
-def _start_worker(context: Any) -> None:
-    global _context
-    _context = context
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # also where it could not be blocked from the start
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _one_thread()
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for its next task for ever, and keep its memory."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
 def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
-
-
-def _call(function: Callable[[Any, Task], Result], task: Task) -> Result:
-    return function(_context, task)

@@ -69,7 +69,7 @@ class Bars:
 
     def say(self, line: str) -> None:
         """A line above the bars."""
-        self._bars.console.print(escape(line), highlight=False, soft_wrap=True)
+        self._bars.console.print(escape(line), highlight=False)
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def duration(seconds: float) -> str:
 
 def print_inputs(console: Console, inputs: Inputs) -> None:
     """The summary a person wants to see before a run: who has what, and what is missing."""
-    console.print(escape(inputs.first_line), highlight=False, soft_wrap=True)
+    console.print(escape(inputs.first_line), highlight=False, soft_wrap=not console.is_terminal)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column()

@@ -132,7 +132,7 @@ class GatedPooling(nn.Module):
 
 
 def masked_softmax(
-    scores: Float[Tensor, "*row token"], present: Bool[Tensor, "*row token"]
+    scores: Float[Tensor, "*row token"], present: Bool[Tensor, "*#row token"]
 ) -> Float[Tensor, "*row token"]:
     """Softmax over the last axis among what is present; all zero where nothing is."""
     scores = scores.masked_fill(~present, torch.finfo(scores.dtype).min)

@@ -12,6 +12,7 @@ import numpy as np
 from kemm.config import FILE_NAME, Study
 from kemm.core.clinical import read_cohort
 from kemm.core.cohort import Cohort
+from kemm.core.columns import counted
 from kemm.core.errors import Fault, Faults, KemmError
 from kemm.core.files import read_json, read_table, sha256_of
 from kemm.modalities.background import Background, load_background
@@ -121,6 +122,7 @@ def read_inputs(study: Study, faults: Faults) -> Inputs | None:
     _names(study, faults)
     folds = _folds(study, cohort, faults)
     _truth(study, cohort, faults)
+    _settings(study, folds, faults)
     if not (config.reports or config.genomics or config.slides or cohort.covariates):
         faults.add(
             "there is nothing to learn from",
@@ -238,6 +240,33 @@ def _folds(study: Study, cohort: Cohort, faults: Faults) -> list[Fold]:
     return folds
 
 
+def _settings(study: Study, folds: list[Fold], faults: Faults) -> None:
+    """Settings that are right by themselves, and wrong beside others or for this cohort."""
+    model, training, horizons = study.config.model, study.config.training, study.config.evaluation.horizons
+    fewest = min((len(fold.train) for fold in folds), default=None)
+    wrong = []
+    if model.width % model.heads:
+        wrong.append(
+            (
+                f"model.heads is {model.heads}, which does not divide model.width, {model.width}",
+                "Set one of them so that it does.",
+            )
+        )
+    if len(set(training.seeds)) < len(training.seeds):
+        wrong.append(("training.seeds has a seed twice", "The same seed trains the same network: keep one."))
+    if fewest is not None and training.inner_parts > fewest:
+        wrong.append(
+            (
+                f"training.inner_parts is {training.inner_parts}, but a fold trains on {fewest} cases",
+                "Set it lower: each part chooses the epoch of a network.",
+            )
+        )
+    if min(horizons) <= 0:
+        wrong.append((f"evaluation.horizons has {min(horizons):g}", "Horizons are months after 0."))
+    for problem, remedy in wrong:
+        faults.add(problem, remedy, file=FILE_NAME)
+
+
 def _truth(study: Study, cohort: Cohort, faults: Faults) -> None:
     """The known truth of a made-up cohort, read once so that its faults are not told only after training."""
     name = study.config.evaluation.truth
@@ -257,7 +286,7 @@ def _truth(study: Study, cohort: Cohort, faults: Faults) -> None:
         unknown = set(cohort.ids) - set(table["case_id"])
         if unknown:
             faults.add(
-                f"the truth of {len(unknown)} cases is missing, for instance of {min(unknown)}",
+                f"the truth of {counted(len(unknown), 'case')} is missing, for instance of {min(unknown)}",
                 "Add them, or remove evaluation.truth from study.yaml.",
                 file=name,
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -81,8 +83,9 @@ def refine(inputs: Inputs, store: Store, run: Mapper, progress: Progress) -> dic
             (key, [(case, type_of[case], inputs.reports[case]) for case in keys[key]]) for key in missing
         ]
         mapper = run if len(tasks) > FEW_TASKS else run_here
-        for (key, _), _ in mapper(_refine_part, (config.refiner, names, store), tasks):
-            step.advance(count=len(keys[key]))
+        with closing(mapper(_refine_part, (config.refiner, names, store), tasks)) as results:
+            for (key, _), _ in results:
+                step.advance(count=len(keys[key]))
     refined: dict[str, RefinedReport] = {}
     for key in keys:
         stored = read_json(store.get("refined", key).path("reports.json"))

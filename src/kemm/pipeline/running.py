@@ -6,6 +6,7 @@ import re
 import shlex
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -239,8 +240,10 @@ class _Run:
         tasks = context.tasks()
         done = finished(context, tasks)
         with self.progress.stage("train and predict", len(tasks), len(done)) as step:
-            for task, _ in self.mapper(run_unit, context, [task for task in tasks if task not in done]):
-                step.advance(f"{task.model}, fold {task.fold}")
+            left = [task for task in tasks if task not in done]
+            with closing(self.mapper(run_unit, context, left)) as results:
+                for task, _ in results:
+                    step.advance(f"{task.model}, fold {task.fold}")
 
     def _collect(self, context: Crossval) -> tuple[pd.DataFrame, list[Mapping[str, Any]]]:
         import pandas as pd
@@ -341,6 +344,8 @@ class _Run:
         )
         # What is half old and half new must not pass for finished.
         (folder / RECORD).unlink(missing_ok=True)
+        for scratch in folder.glob(".*.part"):
+            scratch.unlink()  # of a killed process: this one holds the lock
         folds = folds_frame(self.inputs.folds, self.inputs.cohort)
         folds["cohort"] = self.inputs.cohort.fingerprint
         write_frame(folder / "folds.csv", folds)

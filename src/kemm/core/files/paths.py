@@ -26,8 +26,9 @@ def resolve(path: str | Path, root: Path, allowed: Sequence[Path] = ()) -> Path:
     for folder in (root, *allowed):
         if target.is_relative_to(folder.resolve()):
             return target
+    places = " and ".join(map(str, (root, *allowed)))
     raise PolicyError(
-        f"{path!s} points outside the study folder {root}, to {target}. "
+        f"{path!s} points outside {'the study folder' if not allowed else 'the declared folders'} {places}, to {target}. "
         "Move the file into the study, or declare the folder it is in: "
         "`data_root: /that/folder` in study.yaml (or --set data_root=/that/folder)."
     )

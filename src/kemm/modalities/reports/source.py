@@ -125,7 +125,9 @@ def _without_empty(
             "Such a case is taken to have no report.",
             file=place,
         )
-    return {case: text for case, text in texts.items() if case not in set(empty)}
+    for case in empty:
+        del texts[case]
+    return texts
 
 
 def _read(path: Path, resolve: Callable[[str], Path], faults: Faults) -> str:
