@@ -131,6 +131,9 @@ def main() -> None:
         "in the training part; a report's words give the hospital away, and on site-disjoint folds most of what the words "
         "added is gone. The site-disjoint table is the one to believe for a new hospital.",
         "",
+        "The settings were chosen by looking at the test parts of the stratified folds (each fit, epoch and weight was made inside the "
+        "training part), so that table is somewhat optimistic.",
+        "",
         "What was tried and did not help is in [LOG.md](../LOG.md).",
     ]
     options.write.write_text("\n".join(page) + "\n", encoding="utf-8")

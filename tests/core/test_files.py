@@ -122,7 +122,7 @@ def test_a_folder_an_empty_file_and_a_device_are_no_files(tmp_path: Path) -> Non
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "a git-lfs pointer", "git lfs pull"),
         (b"\n <!DOCTYPE html><html>", "an HTML page (a login or error page?)", "download it again"),
         (b"\xef\xbb\xbf<HTML><body>", "an HTML page", "signed in"),
-        (gzip.compress(b"a,b\n1,2\n"), "a gzip archive", "gunzip"),
+        (gzip.compress(b"a,b\n1,2\n", mtime=0), "a gzip archive", "gunzip"),
         ("a,b\n1,2\n".encode("utf-16"), "text in UTF-16", "save it as UTF-8"),
         ("id,months\n1,2\n".encode("utf-16-le"), "text in UTF-16", "save it as UTF-8"),
         (b"%PDF-1.7", "a PDF", "export its text"),
@@ -146,7 +146,7 @@ def test_what_a_table_is_instead_is_named(tmp_path: Path, content: bytes, what: 
 
 def test_other_suffixes_are_refused_by_content_if_known_else_by_name(tmp_path: Path) -> None:
     for name, content, expected in (
-        ("a.csv.gz", gzip.compress(b"a"), "this is a gzip archive"),
+        ("a.csv.gz", gzip.compress(b"a", mtime=0), "this is a gzip archive"),
         ("a.pkl", pickle.dumps(1), "this is a Python pickle"),
         ("a.dat", b"a,b\n", "tables end in .csv, .tsv, .txt, .parquet, .xlsx, not '.dat'"),
     ):
