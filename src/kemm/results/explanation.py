@@ -25,7 +25,7 @@ FEWEST_CASES = 5
 NOTES = (
     (
         "Effects are changes of the predicted log risk when one thing is left out and everything else stays, the linear part "
-        "included; mean over seeds. Things that say the same share their effect."
+        "included; mean over one network a seed. Things that say the same share their effect."
     ),
     "Attention says where the model looked. Neither effects nor attention say what causes the outcome.",
 )

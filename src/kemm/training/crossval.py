@@ -29,7 +29,7 @@ from kemm.training.occlusion import Explained, explain
 from kemm.training.splits import Fold, inner_parts
 from kemm.training.trainer import OPTIMISTIC, Member, Outcomes, TrainingConfig, predict, train
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same settings would give other numbers than before."""
 GRID = tuple(float(month) for month in range(0, 241, 3))
 """Months at which survival is predicted. Fixed, so that no outcome of a test part can shape it."""
@@ -195,7 +195,8 @@ def _network(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path) -> No
             curves.append(_survival(member.model, output, float(months.max())))
             thresholds.append(member.model.head.risk(train_output).double().numpy())
             _save_member(folder, seed, number, member.model, stack)
-            explaining.append((member.model, stack))
+            if number == 0:  # one network a seed: the others say much the same, at as much time again
+                explaining.append((member.model, stack))
         frames.append(
             _predictions(
                 context,
