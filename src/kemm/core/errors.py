@@ -111,7 +111,9 @@ class Fault:
         if self.case is not None:
             place.append(f"case {self.case}")
         where = ", ".join(place)
-        what = f"{self.problem.rstrip('.')}. {self.remedy}".rstrip() if self.remedy else self.problem
+        # A list that was cut short ends in its own dots.
+        ended = self.problem if self.problem.endswith("...") else f"{self.problem.rstrip('.')}."
+        what = f"{ended} {self.remedy}" if self.remedy else self.problem
         return f"{where}: {what}" if where else what
 
 

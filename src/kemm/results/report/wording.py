@@ -12,6 +12,8 @@ from kemm.results.report.numbers import decimal, months, p_value, percent, signe
 
 METRICS: Final = {
     "harrell_c": "Harrell's C",
+    "harrell_c_mean": "C, mean of folds",
+    "harrell_c_single": "C of one seed",
     "uno_c": "Uno's C",
     "ibs": "Integrated Brier score",
     "ibs_skill": "Brier skill",
