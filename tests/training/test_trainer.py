@@ -8,6 +8,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from kemm.core.errors import UsageError
 from kemm.model.batch import CaseBatch, Tokens
 from kemm.model.kemm import KEMM, Inputs, ModelConfig, build_kemm
 from kemm.survival import discrete_time
@@ -378,3 +379,11 @@ def test_outcomes_of_rows_are_theirs() -> None:
 def test_settings_that_cannot_train_are_refused(field: str, value: object) -> None:
     with pytest.raises(ValidationError, match=field):
         TrainingConfig(**{field: value})
+
+
+def test_training_that_diverges_says_what_to_lower(
+    cases: MadeUpCases, outcomes: tuple[np.ndarray, np.ndarray]
+) -> None:
+    cases.covariates[50] = torch.inf
+    with pytest.raises(UsageError, match=r"training diverged: .*Set training\.learning_rate below 0\.005"):
+        run([member(outcomes)], cases, SETTINGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from kemm.core.errors import UsageError
 from kemm.core.settings import Section
 from kemm.model.batch import CaseBatch
 from kemm.model.kemm import KEMM
@@ -117,6 +119,9 @@ def train(
     offset only. Where the members' `select` parts make up the training part, the epoch is chosen on all of it, by
     networks that did not see the cases they are judged on: one part alone has too few events to choose by.
     Epoch 0, the networks as they began, may win: then they add nothing to the offset.
+
+    Raises:
+        UsageError: The loss is no longer finite.
     """
     runs = [
         (member, _optimiser(member.model, config), torch.Generator().manual_seed(member.seed))
@@ -130,6 +135,11 @@ def train(
             torch.manual_seed(1_000_003 * member.seed + epoch)
             _one_epoch(member.model, learning, member.fit, optimiser, config, generator)
         losses.append(_weigh_branches(members, reader))
+        if not math.isfinite(losses[-1]):
+            raise UsageError(
+                f"training diverged: after epoch {epoch} the held-out loss is {losses[-1]}. "
+                f"Set training.learning_rate below {config.learning_rate:g}."
+            )
         on_epoch(epoch)
         if losses[-1] < losses[best]:
             best, states = epoch, [_snapshot(member.model) for member in members]
