@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kemm.model.attention import KECM, GatedPooling, SelfAttention, masked_softmax
 from kemm.model.batch import Tokens
@@ -22,6 +22,11 @@ def some_tokens(seed: int, cases: int, count: int, present: list[list[bool]] | N
 def kecm(seed: int = 0) -> KECM:
     torch.manual_seed(seed)
     return KECM(WIDTH, HEADS, dropout=0.5).eval()
+
+
+def asked_of(module: KECM, knowledge: Tokens, modality: Tokens) -> tuple[Tokens, Tensor]:
+    """Evidence and attention."""
+    return module(knowledge, modality), module.looks(knowledge, modality)
 
 
 # --- an oracle: one case, one head, one query at a time --------------------------------------
@@ -77,7 +82,7 @@ def looped_kecm(
 
 def test_kecm_is_the_loop_over_heads_that_its_equation_says() -> None:
     module, knowledge, patches = kecm(), some_tokens(1, 1, 3), some_tokens(2, 1, 5)
-    evidence, attention = module(knowledge, patches)
+    evidence, attention = asked_of(module, knowledge, patches)
     expected, looked = looped_kecm(
         module, knowledge.values[0].double().numpy(), patches.values[0].double().numpy()
     )
@@ -87,7 +92,7 @@ def test_kecm_is_the_loop_over_heads_that_its_equation_says() -> None:
 
 def test_attention_sums_to_one_over_present_tokens_and_is_zero_on_absent_ones() -> None:
     patches = some_tokens(2, 2, 4, [[True, True, False, True], [False, True, False, False]])
-    _, attention = kecm()(some_tokens(1, 2, 3), patches)
+    attention = kecm().looks(some_tokens(1, 2, 3), patches)
     torch.testing.assert_close(attention.sum(dim=2), torch.ones(2, 3))
     assert (attention[0, :, 2] == 0).all()
     torch.testing.assert_close(attention[1, :, 1], torch.ones(3))
@@ -95,7 +100,7 @@ def test_attention_sums_to_one_over_present_tokens_and_is_zero_on_absent_ones() 
 
 def test_a_case_without_the_modality_has_no_evidence_and_no_attention() -> None:
     patches = some_tokens(2, 2, 4, [[True] * 4, [False] * 4])
-    evidence, attention = kecm()(some_tokens(1, 2, 3), patches)
+    evidence, attention = asked_of(kecm(), some_tokens(1, 2, 3), patches)
     assert evidence.present.tolist() == [[True] * 3, [False] * 3]
     assert (attention[1] == 0).all()
     assert torch.isfinite(evidence.values).all()
@@ -103,15 +108,15 @@ def test_a_case_without_the_modality_has_no_evidence_and_no_attention() -> None:
 
 def test_a_statement_that_is_absent_has_no_evidence() -> None:
     knowledge = some_tokens(1, 1, 3, [[True, False, True]])
-    evidence, _ = kecm()(knowledge, some_tokens(2, 1, 4))
+    evidence = kecm()(knowledge, some_tokens(2, 1, 4))
     assert evidence.present.tolist() == [[True, False, True]]
 
 
 def test_permuting_patches_permutes_attention_and_leaves_evidence() -> None:
     module, knowledge, patches = kecm(), some_tokens(1, 1, 3), some_tokens(2, 1, 6)
     order = torch.tensor([3, 0, 5, 1, 4, 2])
-    evidence, attention = module(knowledge, patches)
-    shuffled, moved = module(knowledge, Tokens(patches.values[:, order], patches.present[:, order]))
+    evidence, attention = asked_of(module, knowledge, patches)
+    shuffled, moved = asked_of(module, knowledge, Tokens(patches.values[:, order], patches.present[:, order]))
     torch.testing.assert_close(moved, attention[:, :, order])
     torch.testing.assert_close(shuffled.values, evidence.values)
 
@@ -122,8 +127,8 @@ def test_padding_changes_nothing_whatever_it_holds() -> None:
         torch.cat([patches.values, torch.full((1, 7, WIDTH), 1e4)], dim=1),
         torch.cat([patches.present, torch.zeros(1, 7, dtype=torch.bool)], dim=1),
     )
-    evidence, attention = module(knowledge, patches)
-    same, wider = module(knowledge, padded)
+    evidence, attention = asked_of(module, knowledge, patches)
+    same, wider = asked_of(module, knowledge, padded)
     torch.testing.assert_close(same.values, evidence.values)
     torch.testing.assert_close(wider[:, :, :4], attention)
     assert (wider[:, :, 4:] == 0).all()
@@ -139,7 +144,7 @@ def test_attention_finds_the_patch_that_a_statement_asks_for() -> None:
     asked = module.norm(knowledge.values)
     values = patches.values.clone()
     values[0, 11], values[0, 23] = 20 * asked[0, 0], 20 * asked[0, 1]
-    _, attention = module(knowledge, Tokens(values.detach(), patches.present))
+    attention = module.looks(knowledge, Tokens(values.detach(), patches.present))
     assert attention[0].argmax(dim=1).tolist() == [11, 23]
     assert attention[0, 0, 11] > 0.99
     assert attention[0, 1, 23] > 0.99
@@ -157,7 +162,9 @@ def test_training_moves_attention_to_the_patch_that_decides() -> None:
         planted = torch.randint(20, (32,), generator=generator)
         values[:, :, 0] = 0.0
         values[torch.arange(32), planted, 0] = 4.0
-        evidence, attention = module(knowledge, Tokens(values, torch.ones(32, 20, dtype=torch.bool)))
+        evidence, attention = asked_of(
+            module, knowledge, Tokens(values, torch.ones(32, 20, dtype=torch.bool))
+        )
         loss = (read(evidence.values[:, 0])[:, 0] - values[torch.arange(32), planted, 1]).square().mean()
         optimiser.zero_grad()
         loss.backward()
@@ -240,7 +247,7 @@ def test_masked_softmax_of_a_hand_worked_row() -> None:
 def test_gradients_stay_finite_where_a_case_has_nothing() -> None:
     module, pooling = kecm(), GatedPooling(WIDTH)
     patches = some_tokens(2, 2, 4, [[True] * 4, [False] * 4])
-    evidence, _ = module(some_tokens(1, 2, 3), patches)
+    evidence = module(some_tokens(1, 2, 3), patches)
     pooling(evidence).square().sum().backward()
     for name, parameter in [*module.named_parameters(), *pooling.named_parameters()]:
         assert parameter.grad is not None, name

@@ -53,10 +53,10 @@ STUDIES = [
 @pytest.mark.parametrize("names", STUDIES, ids="+".join)
 def test_a_study_may_have_any_subset_of_the_inputs(names: tuple[str, ...]) -> None:
     model, cases = awake(network(ModelConfig(**SMALL), names)), batch(3, names)
-    said = model(cases)
+    said, looks = model(cases), model.looks(cases)
     assert said.output.shape[0] == 3
     assert torch.isfinite(said.output).all()
-    assert set(said.attention) == {"genes", "slides"} & set(names)
+    assert set(looks) == {"genes", "slides"} & set(names)
     assert len({round(value, 5) for value in model.head.risk(said.output).tolist()}) == 3
 
 
@@ -196,10 +196,10 @@ def without_gradient(config: ModelConfig, names: tuple[str, ...]) -> list[str]:
 
 
 def test_attention_has_a_query_for_each_statement_then_each_of_the_background() -> None:
-    said = network(ModelConfig(**SMALL))(batch(2, EVERYTHING))
-    assert said.attention["genes"].shape == (2, STATEMENTS + BACKGROUND, GROUPS)
-    assert said.attention["slides"].shape == (2, STATEMENTS + BACKGROUND, PATCHES)
-    torch.testing.assert_close(said.attention["slides"].sum(dim=2), torch.ones(2, STATEMENTS + BACKGROUND))
+    looks = network(ModelConfig(**SMALL)).looks(batch(2, EVERYTHING))
+    assert looks["genes"].shape == (2, STATEMENTS + BACKGROUND, GROUPS)
+    assert looks["slides"].shape == (2, STATEMENTS + BACKGROUND, PATCHES)
+    torch.testing.assert_close(looks["slides"].sum(dim=2), torch.ones(2, STATEMENTS + BACKGROUND))
 
 
 @pytest.mark.parametrize(
@@ -213,8 +213,8 @@ def test_attention_has_a_query_for_each_statement_then_each_of_the_background() 
     ids=["background only", "report only", "neither", "learned"],
 )
 def test_who_asks_is_a_setting(config: ModelConfig, queries: int) -> None:
-    said = network(config)(batch(2, EVERYTHING))
-    assert said.attention["slides"].shape == (2, queries, PATCHES)
+    looks = network(config).looks(batch(2, EVERYTHING))
+    assert looks["slides"].shape == (2, queries, PATCHES)
 
 
 def test_a_report_that_is_not_used_changes_nothing() -> None:

@@ -38,23 +38,27 @@ class KECM(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.feed_forward = FeedForward(width, dropout)
 
-    def forward(
-        self, knowledge: Tokens, modality: Tokens
-    ) -> tuple[Tokens, Float[Tensor, "case query token"]]:
-        """Evidence (one token a statement) and attention (mean over heads).
+    def forward(self, knowledge: Tokens, modality: Tokens) -> Tokens:
+        """Evidence: one token a statement.
 
         A case without any token of the modality has no evidence: its tokens are absent.
         """
-        query = split_heads(self.query(self.norm(knowledge.values)), self.heads)
-        key = split_heads(self.key(modality.values), self.heads)
         value = split_heads(self.value(modality.values), self.heads)
-        attention = masked_softmax(
-            query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1]), modality.present[:, None, None, :]
-        )
-        seen = (attention @ value).transpose(1, 2).flatten(2)
+        seen = attend(*self._query_and_key(knowledge, modality), value, modality.present)
         evidence = self.feed_forward(knowledge.values + self.dropout(self.out(seen)))
-        present = knowledge.present & modality.case_present[:, None]
-        return Tokens(evidence, present), attention.mean(dim=1)
+        return Tokens(evidence, knowledge.present & modality.case_present[:, None])
+
+    def looks(self, knowledge: Tokens, modality: Tokens) -> Float[Tensor, "case query token"]:
+        """The attention that `forward` pays, mean over heads: who looked at what."""
+        query, key = self._query_and_key(knowledge, modality)
+        scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+        return masked_softmax(scores, modality.present[:, None, None, :]).mean(dim=1)
+
+    def _query_and_key(self, knowledge: Tokens, modality: Tokens) -> tuple[Tensor, Tensor]:
+        return (
+            split_heads(self.query(self.norm(knowledge.values)), self.heads),
+            split_heads(self.key(modality.values), self.heads),
+        )
 
 
 class FeedForward(nn.Module):
@@ -94,10 +98,7 @@ class SelfAttention(nn.Module):
         query, key, value = (
             split_heads(part, self.heads) for part in self.project(self.norm(tokens.values)).chunk(3, dim=-1)
         )
-        attention = masked_softmax(
-            query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1]), tokens.present[:, None, None, :]
-        )
-        mixed = self.out((attention @ value).transpose(1, 2).flatten(2))
+        mixed = self.out(attend(query, key, value, tokens.present))
         return Tokens(self.feed_forward(tokens.values + self.dropout(mixed)), tokens.present)
 
 
@@ -107,6 +108,24 @@ def split_heads(
     """A part of the width for each head."""
     cases, tokens, width = values.shape
     return values.view(cases, tokens, heads, width // heads).transpose(1, 2)
+
+
+def attend(
+    query: Float[Tensor, "case head query part"],
+    key: Float[Tensor, "case head token part"],
+    value: Float[Tensor, "case head token part"],
+    present: Bool[Tensor, "case token"],
+) -> Float[Tensor, "case query width"]:
+    """What each query takes from the tokens that are present, heads side by side; zero where none is.
+
+    The fused kernel never holds the whole attention matrix: memory does not grow with queries times tokens.
+    """
+    lowest = torch.finfo(query.dtype).min
+    bias = torch.zeros_like(present, dtype=query.dtype).masked_fill(~present, lowest)
+    bias = bias[:, None, None, :].expand(-1, 1, query.shape[2], -1)
+    seen = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+    # Among tokens that are all absent the softmax is even; the case has seen nothing.
+    return seen.transpose(1, 2).flatten(2) * present.any(dim=1)[:, None, None]
 
 
 class GatedPooling(nn.Module):

@@ -67,11 +67,9 @@ class Forecast:
     """What a model says of each case.
 
     `output` is the head's: hazard logits (case, interval) or log risk (case, 1); the head turns it into a
-    loss, a risk and a curve. `attention` by modality: mean over heads, (case, query, token); queries are the
-    report's statements, then the background of high, then of low risk.
+    loss, a risk and a curve.
     """
 
     output: Float[Tensor, "case output"]
     scores: Float[Tensor, "case branch score"]
     """What each branch adds, before it is weighed."""
-    attention: dict[str, Float[Tensor, "case query token"]]

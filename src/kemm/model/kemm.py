@@ -118,8 +118,8 @@ class KEMM(nn.Module):
         self.head = head
 
     def forward(self, batch: CaseBatch) -> Forecast:
-        """The head's output, the score of each branch, and the attention of each modality."""
-        sources, attention = self.sources(batch)
+        """The head's output, and the score of each branch."""
+        sources = self.sources(batch)
         branches = {name: self.own(name, tokens, batch) for name, tokens in sources.items()}
         if TOGETHER in self.branches:
             tokens = Tokens.cat(list(sources.values()))
@@ -129,7 +129,7 @@ class KEMM(nn.Module):
         scores = torch.stack(
             [self.scores[name](self.pooling[name](branches[name])) for name in self.branches], dim=1
         )
-        return Forecast(self.head(self.weigh(scores), batch.offset), scores, attention)
+        return Forecast(self.head(self.weigh(scores), batch.offset), scores)
 
     def weigh(self, scores: Float[Tensor, "case branch score"]) -> Float[Tensor, "case score"]:
         """One score from those of all branches: what each says of this case against its usual."""
@@ -137,27 +137,35 @@ class KEMM(nn.Module):
         weighed: Tensor = (self.weights[:, None] * (scores - self.usual)).sum(dim=1) + self.usual.mean(dim=0)
         return weighed
 
-    def sources(
-        self, batch: CaseBatch
-    ) -> tuple[dict[str, Tokens], dict[str, Float[Tensor, "case query token"]]]:
-        """Tokens of each source: the evidence each modality gives, the report, the covariates; and attention."""
-        adapted = {
+    def sources(self, batch: CaseBatch) -> dict[str, Tokens]:
+        """Tokens of each source: the evidence each modality gives, the report, the covariates."""
+        adapted = self._adapted(batch)
+        found: dict[str, Tokens] = {}
+        for modality, kecm in self.attention.items():
+            evidence = kecm(self.knowledge(modality, adapted, batch), adapted[modality])
+            if modality in self.answer:
+                evidence = Tokens.cat([evidence, self.answer[modality](adapted[modality], evidence)])
+            found[modality] = evidence
+        return found | {name: adapted[name] for name in ("report", "covariates") if name in adapted}
+
+    def looks(self, batch: CaseBatch) -> dict[str, Float[Tensor, "case query token"]]:
+        """By modality: the attention knowledge pays to its tokens, mean over heads.
+
+        Queries are the report's statements, then the background of high, then of low risk.
+        """
+        adapted = self._adapted(batch)
+        found = {}
+        for modality, kecm in self.attention.items():
+            assert isinstance(kecm, KECM)
+            found[modality] = kecm.looks(self.knowledge(modality, adapted, batch), adapted[modality])
+        return found
+
+    def _adapted(self, batch: CaseBatch) -> dict[str, Tokens]:
+        return {
             name: self.adapters[name](tokens)
             for name, tokens in batch.tokens.items()
             if name in self.adapters
         }
-        found: dict[str, Tokens] = {}
-        attention = {}
-        for modality, kecm in self.attention.items():
-            knowledge = self.knowledge(modality, adapted, batch)
-            evidence, attention[modality] = kecm(knowledge, adapted[modality])
-            if modality in self.answer:
-                answered, _ = self.answer[modality](adapted[modality], evidence)
-                evidence = Tokens.cat([evidence, answered])
-            found[modality] = evidence
-        return found | {
-            name: adapted[name] for name in ("report", "covariates") if name in adapted
-        }, attention
 
     def own(self, modality: str, evidence: Tokens, batch: CaseBatch) -> Tokens:
         """What a modality says by itself: evidence on the background, which asks every case the same.

@@ -29,7 +29,7 @@ from kemm.training.occlusion import Explained, explain
 from kemm.training.splits import Fold, inner_parts
 from kemm.training.trainer import OPTIMISTIC, Member, Outcomes, TrainingConfig, predict, train
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the same settings would give other numbers than before."""
 GRID = tuple(float(month) for month in range(0, 241, 3))
 """Months at which survival is predicted. Fixed, so that no outcome of a test part can shape it."""

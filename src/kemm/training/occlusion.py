@@ -295,15 +295,15 @@ def _attention(
     totals: dict[tuple[str, str, str], list[float]] = {}
     for start in range(0, len(part.rows), AT_ONCE):
         rows = part.rows[start : start + AT_ONCE]
-        mean: dict[str, NDArray[np.float32]] = {}
+        mean: dict[str, torch.Tensor] = {}
         for model, stack in predictor.members:
             model.eval()
             reader = Reader(part, predictor.spec.inputs, predictor.offset(stack, part.views))
             batch = reader.batch(rows)
             with torch.inference_mode():
-                for modality, attention in model(batch).attention.items():
-                    mean[modality] = mean.get(modality, 0) + attention.numpy() / len(predictor.members)
-        for modality, weights in mean.items():
+                for modality, attention in model.looks(batch).items():
+                    mean[modality] = mean.get(modality, 0) + attention / len(predictor.members)
+        for modality, weights in ((name, one.numpy()) for name, one in mean.items()):
             present = batch.tokens[modality].present.numpy()
             for place, row in enumerate(rows):
                 keys = np.flatnonzero(present[place])
