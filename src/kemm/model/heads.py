@@ -10,9 +10,12 @@ from kemm.survival import cox, discrete_time
 
 
 class SurvivalHead(nn.Module):
-    """From a case's score to what is said of its future. `scores`: how many numbers a score is."""
+    """From a case's score to what is said of its future."""
 
     scores: int
+    """Numbers a score is."""
+    outputs: int
+    """Numbers the output is."""
 
     def forward(
         self, score: Float[Tensor, "case score"], offset: Float[Tensor, " case"] | None
@@ -46,13 +49,22 @@ class SurvivalHead(nn.Module):
     def start_at(self, months: Float[Tensor, " case"], event: Bool[Tensor, " case"]) -> None:
         """Begin where the training cases' outcomes say; nothing, for a head that need not."""
 
+    def level(
+        self,
+        output: Float[Tensor, "case output"],
+        months: Float[Tensor, " case"],
+        event: Bool[Tensor, " case"],
+    ) -> Float[Tensor, " output"]:
+        """What added to all outputs makes them right on average for these cases."""
+        return output.new_zeros(self.outputs)
+
     def fit_baseline(
         self,
         output: Float[Tensor, "case output"],
         months: Float[Tensor, " case"],
         event: Bool[Tensor, " case"],
     ) -> None:
-        """Fit on the training cases what the loss leaves open. Nothing, for most heads."""
+        """Fit what the loss leaves open, on these cases. Nothing, for most heads."""
 
 
 class DiscreteHazards(SurvivalHead):
@@ -69,6 +81,7 @@ class DiscreteHazards(SurvivalHead):
         super().__init__()
         intervals = len(edges) - 1
         self.scores = 1 if proportional else intervals
+        self.outputs = intervals
         self.register_buffer("edges", edges)
         self.baseline = nn.Parameter(torch.full((intervals,), -2.0))
 
@@ -103,6 +116,20 @@ class DiscreteHazards(SurvivalHead):
             discrete_time.exposure(months, self.edges),
         )
 
+    def level(
+        self,
+        output: Float[Tensor, "case interval"],
+        months: Float[Tensor, " case"],
+        event: Bool[Tensor, " case"],
+    ) -> Float[Tensor, " interval"]:
+        """A shift of each interval's hazards: where they are as many as the events, held near 0 by half an event."""
+        return discrete_time.fit_shift(
+            output.double(),
+            discrete_time.interval_of(months, self.edges),
+            event,
+            discrete_time.exposure(months, self.edges).double(),
+        ).to(output.dtype)
+
     def risk(self, output: Float[Tensor, "case interval"]) -> Float[Tensor, " case"]:
         """Log of the expected mortality."""
         return discrete_time.expected_mortality(output).log()
@@ -127,7 +154,7 @@ class CoxHead(SurvivalHead):
 
     def __init__(self) -> None:
         super().__init__()
-        self.scores = 1
+        self.scores = self.outputs = 1
         self.register_buffer("baseline_months", torch.zeros(self.STEPS))
         self.register_buffer("baseline_log_hazard", torch.full((self.STEPS,), -torch.inf))
         self.register_buffer("last_month", torch.zeros(()))

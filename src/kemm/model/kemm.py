@@ -84,12 +84,13 @@ class KEMM(nn.Module):
     genes ─► adapter ─► KECM ─► evidence ─────────────┤    together ─► self-attention ─► pooling ─► score ─┤
     covariates ─► adapter ────────────────────────────┘                      weighed sum + offset ─► survival head
 
-    A branch is a source by itself, or all together. The weights of branches are not trained by
-    gradient: they are fitted on cases that the network was not trained on.
+    A branch is a source by itself, or all together. The weights of branches and the level of the output are
+    not trained by gradient: they are fitted on cases that the network was not trained on.
     """
 
     weights: Tensor
     usual: Tensor
+    level: Tensor
 
     def __init__(
         self,
@@ -115,6 +116,7 @@ class KEMM(nn.Module):
         )
         self.register_buffer("weights", torch.ones(len(self.branches)))
         self.register_buffer("usual", torch.zeros(len(self.branches), head.scores))
+        self.register_buffer("level", torch.zeros(head.outputs))
         self.head = head
 
     def forward(self, batch: CaseBatch) -> Forecast:
@@ -129,13 +131,17 @@ class KEMM(nn.Module):
         scores = torch.stack(
             [self.scores[name](self.pooling[name](branches[name])) for name in self.branches], dim=1
         )
-        return Forecast(self.head(self.weigh(scores), batch.offset), scores)
+        return Forecast(self.combine(scores, batch.offset), scores)
 
-    def weigh(self, scores: Float[Tensor, "case branch score"]) -> Float[Tensor, "case score"]:
-        """One score from those of all branches: what each says of this case against its usual."""
-        # Each branch was trained to be right by itself, so the mean of their usual scores goes with the baseline.
-        weighed: Tensor = (self.weights[:, None] * (scores - self.usual)).sum(dim=1) + self.usual.mean(dim=0)
-        return weighed
+    def combine(
+        self,
+        scores: Float[Tensor, "case branch score"],
+        offset: Float[Tensor, " case"] | None,
+    ) -> Float[Tensor, "case output"]:
+        """The head's output from what each branch says of a case against its usual, weighed, and the offset."""
+        weighed = (self.weights[:, None] * (scores - self.usual)).sum(dim=1)
+        output: Tensor = self.head(weighed, offset) + self.level
+        return output
 
     def sources(self, batch: CaseBatch) -> dict[str, Tokens]:
         """Tokens of each source: the evidence each modality gives, the report, the covariates."""

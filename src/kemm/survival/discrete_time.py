@@ -65,16 +65,51 @@ def negative_log_likelihood(
     References:
         Kvamme & Borgan (2021), Lifetime Data Analysis 27, doi:10.1007/s10985-021-09532-6.
     """
+    event_here, at_risk = _tosses(logits, last_interval, event, exposure)
+    # Each interval at risk is one coin toss. Staying in logits keeps extreme hazards finite.
+    toss = binary_cross_entropy_with_logits(logits, event_here, reduction="none")
+    return (toss * at_risk).sum(dim=1).mean()
+
+
+def fit_shift(
+    logits: Float[Tensor, "case interval"],
+    last_interval: Int[Tensor, " case"],
+    event: Bool[Tensor, " case"],
+    exposure: Float[Tensor, " case"] | None = None,
+    *,
+    ridge: float = 0.5,
+) -> Float[Tensor, " interval"]:
+    """What to add to each interval's logits so that as many events are expected as there were.
+
+    Least summed `negative_log_likelihood` + ridge / 2 * shift²; the ridge keeps an interval without an event finite.
+    """
+    event_here, at_risk = _tosses(logits, last_interval, event, exposure)
+    shift = logits.new_zeros(logits.shape[1])
+    for _ in range(50):
+        hazard = torch.sigmoid(logits + shift)
+        slope = (at_risk * (hazard - event_here)).sum(dim=0) + ridge * shift
+        bend = (at_risk * hazard * (1 - hazard)).sum(dim=0) + ridge
+        step = (slope / bend).clamp(-2, 2)  # far from the answer the curve is flat and a step too long
+        shift = shift - step
+        if step.abs().max() < 1e-10:
+            break
+    return shift
+
+
+def _tosses(
+    logits: Float[Tensor, "case interval"],
+    last_interval: Int[Tensor, " case"],
+    event: Bool[Tensor, " case"],
+    exposure: Float[Tensor, " case"] | None,
+) -> tuple[Float[Tensor, "case interval"], Float[Tensor, "case interval"]]:
+    """Whether the event came in each interval, and which part of it each case was at risk for."""
     interval = torch.arange(logits.shape[1], device=logits.device)
     is_last = interval == last_interval[:, None]
     at_risk = (interval <= last_interval[:, None]).to(logits.dtype)
     if exposure is not None:
         partly = is_last & ~event[:, None]
         at_risk = torch.where(partly, exposure[:, None].to(logits.dtype), at_risk)
-    event_here = (is_last & event[:, None]).to(logits.dtype)
-    # Each interval at risk is one coin toss. Staying in logits keeps extreme hazards finite.
-    toss = binary_cross_entropy_with_logits(logits, event_here, reduction="none")
-    return (toss * at_risk).sum(dim=1).mean()
+    return (is_last & event[:, None]).to(logits.dtype), at_risk
 
 
 def log_survival(logits: Float[Tensor, "case interval"]) -> Float[Tensor, "case interval"]:

@@ -27,9 +27,9 @@ from kemm.training.features import CaseFeatures, FeaturesConfig, FoldTransforms,
 from kemm.training.linear import Stack
 from kemm.training.occlusion import Explained, explain
 from kemm.training.splits import Fold, inner_parts
-from kemm.training.trainer import OPTIMISTIC, Member, Outcomes, TrainingConfig, predict, train
+from kemm.training.trainer import OPTIMISTIC, Member, Outcomes, TrainingConfig, held_out, predict, train
 
-FORMAT = 3
+FORMAT = 4
 """Raised when the same settings would give other numbers than before."""
 GRID = tuple(float(month) for month in range(0, 241, 3))
 """Months at which survival is predicted. Fixed, so that no outcome of a test part can shape it."""
@@ -186,14 +186,18 @@ def _network(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path) -> No
         members = _members(context, features, spec, outer, fold, event, seed)
         learning = replace(reader, offset=_learning_offset(context, features, train_at, crossed, offset))
         history = train(members, reader, learning, context.training)
-        risks, curves, thresholds = [], [], []
+        held = held_out(members, reader)
+        known = torch.cat([one.output() for one in held])
+        known_months, known_event = (
+            torch.cat([one.months for one in held]),
+            torch.cat([one.event for one in held]),
+        )
+        risks, curves = [], []
         for number, member in enumerate(members):
-            train_output = predict(member.model, reader, outer.rows).output
-            member.model.head.fit_baseline(train_output, outer.months, outer.event)
+            member.model.head.fit_baseline(known, known_months, known_event)
             output = predict(member.model, reader, fold.test).output
             risks.append(member.model.head.risk(output).double().numpy())
             curves.append(_survival(member.model, output, float(months.max())))
-            thresholds.append(member.model.head.risk(train_output).double().numpy())
             _save_member(folder, seed, number, member.model, stack)
             if number == 0:  # one network a seed: the others say much the same, at as much time again
                 explaining.append((member.model, stack))
@@ -205,7 +209,7 @@ def _network(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path) -> No
                 seed,
                 np.mean(risks, axis=0),
                 np.mean(curves, axis=0),
-                float(np.median(np.mean(thresholds, axis=0))),
+                float(members[0].model.head.risk(known).median()),
             )
         )
         about.append(

@@ -17,7 +17,7 @@ from kemm.core.errors import UsageError
 from kemm.core.settings import Section
 from kemm.model.batch import CaseBatch
 from kemm.model.kemm import KEMM
-from kemm.survival.cox_regression import CoxFailure, fit_cox
+from kemm.training.weighing import Held, settle
 
 OPTIMISTIC = "best-epoch (optimistic)"
 
@@ -118,6 +118,7 @@ def train(
     Branches are trained on batches of `learning`, and weighed and used on those of `reader`; the two differ in the
     offset only. Where the members' `select` parts make up the training part, the epoch is chosen on all of it, by
     networks that did not see the cases they are judged on: one part alone has too few events to choose by.
+    Branch weights come with each epoch (`settle`), a network's loss from weights that its cases had no part in.
     Epoch 0, the networks as they began, may win: then they add nothing to the offset.
 
     Raises:
@@ -127,14 +128,14 @@ def train(
         (member, _optimiser(member.model, config), torch.Generator().manual_seed(member.seed))
         for member in members
     ]
-    losses = [_weigh_branches(members, reader)]
+    losses = [settle(held_out(members, reader))]
     best, states = 0, [_snapshot(member.model) for member in members]
     for epoch in range(1, config.epochs + 1):
         for member, optimiser, generator in runs:
             # Dropout draws from the global generator: each member's from its own seed.
             torch.manual_seed(1_000_003 * member.seed + epoch)
             _one_epoch(member.model, learning, member.fit, optimiser, config, generator)
-        losses.append(_weigh_branches(members, reader))
+        losses.append(settle(held_out(members, reader)))
         if not math.isfinite(losses[-1]):
             raise UsageError(
                 f"training diverged: after epoch {epoch} the held-out loss is {losses[-1]}. "
@@ -150,56 +151,13 @@ def train(
     return History(losses, best)
 
 
-def _weigh_branches(members: Sequence[Member], reader: CaseReader) -> float:
-    """Give all members the branch weights that fit their held-out cases best; the mean loss of those cases.
-
-    A Cox model of the branches' scores on top of the offset, held near zero by `BRANCH_PENALTY`; no weight is
-    negative. One set of weights for all: a member's own part has too few events.
-    """
-    held = [predict(member.model, reader, member.select.rows) for member in members]
-    for member, one in zip(members, held, strict=True):
-        member.model.usual.copy_(one.scores.mean(dim=0))
-    scores = torch.cat([(one.scores - one.scores.mean(dim=0)).mean(dim=2) for one in held]).double().numpy()
-    months = torch.cat([member.select.months for member in members]).double().numpy()
-    event = torch.cat([member.select.event for member in members]).numpy()
-    known = np.concatenate(
-        [np.zeros(len(one.scores)) if one.offset is None else one.offset.double().numpy() for one in held]
-    )
-    weights = torch.from_numpy(_branch_weights(scores, known, months, event)).float()
-    total = 0.0
-    with torch.inference_mode():
-        for member, one in zip(members, held, strict=True):
-            member.model.weights.copy_(weights)
-            output = member.model.head(member.model.weigh(one.scores), one.offset)
-            loss = member.model.head.loss(output, member.select.months, member.select.event)
-            total += float(loss) * len(member.select)
-    return total / len(months)
-
-
-BRANCH_PENALTY = 10.0
-"""Ridge on the weight of a branch, per deviation of its score: a tenth of the information in 100 events."""
-
-
-def _branch_weights(
-    scores: NDArray[np.float64],
-    known: NDArray[np.float64],
-    months: NDArray[np.float64],
-    event: NDArray[np.bool_],
-) -> NDArray[np.float64]:
-    spread = scores.std(axis=0)
-    weights = np.zeros(scores.shape[1])
-    use = np.flatnonzero(spread > 1e-6)
-    while len(use):
-        try:
-            fit = fit_cox(scores[:, use] / spread[use], months, event, ridge=BRANCH_PENALTY, offset=known)
-        except CoxFailure:
-            break
-        if (fit.coefficients >= 0).all():
-            # At most 1: a branch that training left faint is not made loud on a few held-out cases.
-            weights[use] = np.minimum(fit.coefficients / spread[use], 1.0)
-            break
-        use = use[fit.coefficients > 0]
-    return weights
+def held_out(members: Sequence[Member], reader: CaseReader) -> list[Held]:
+    """What each network says of the cases it is held to."""
+    said = [predict(member.model, reader, member.select.rows) for member in members]
+    return [
+        Held(member.model, one.scores, one.offset, member.select.months, member.select.event)
+        for member, one in zip(members, said, strict=True)
+    ]
 
 
 def _optimiser(model: KEMM, config: TrainingConfig) -> torch.optim.Optimizer:
