@@ -3,7 +3,7 @@
 from kemm.modalities.reports.deidentify import MASK, Deidentified, deidentify
 from kemm.modalities.reports.fields import FIELDS, Field, verify
 from kemm.modalities.reports.outcome import Removed, hide_orders, hide_outcomes
-from kemm.modalities.reports.refiner import Prepared, RefinedReport, Refiner, RulesRefiner, prepare
+from kemm.modalities.reports.refiner import Dropped, Prepared, RefinedReport, Refiner, RulesRefiner, prepare
 from kemm.modalities.reports.refiners import REFINERS
 from kemm.modalities.reports.source import ReportsConfig, read_reports
 
@@ -12,6 +12,7 @@ __all__ = [
     "MASK",
     "REFINERS",
     "Deidentified",
+    "Dropped",
     "Field",
     "Prepared",
     "RefinedReport",

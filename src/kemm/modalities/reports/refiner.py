@@ -31,6 +31,17 @@ from kemm.modalities.reports.sentences import choose_sentences
 
 
 @dataclass(frozen=True, kw_only=True)
+class Dropped:
+    """What a refiner claimed and the report does not bear out."""
+
+    kind: str
+    """The field as claimed."""
+    value: str | None
+    quote: str | None
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RefinedReport:
     """What was read from one report, and what was kept from being read.
 
@@ -42,6 +53,7 @@ class RefinedReport:
         removed: sentences hidden because they tell the outcome.
         flagged: sentences hidden because they read like instructions to a machine.
         left_out: how many further sentences were not kept.
+        dropped: claims that could not be verified, and so are no statements.
     """
 
     statements: tuple[Statement, ...]
@@ -50,6 +62,7 @@ class RefinedReport:
     removed: tuple[Removed, ...] = ()
     flagged: tuple[Removed, ...] = ()
     left_out: int = 0
+    dropped: tuple[Dropped, ...] = ()
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from typing import Any
 
 from kemm.core.types import Statement
 from kemm.modalities.reports.outcome import Removed
-from kemm.modalities.reports.refiner import RefinedReport
+from kemm.modalities.reports.refiner import Dropped, RefinedReport
 
 
 def as_json(report: RefinedReport) -> dict[str, Any]:
@@ -25,4 +25,5 @@ def from_json(stored: Mapping[str, Any]) -> RefinedReport:
         removed=tuple(Removed(**one) for one in stored["removed"]),
         flagged=tuple(Removed(**one) for one in stored["flagged"]),
         left_out=stored["left_out"],
+        dropped=tuple(Dropped(**one) for one in stored["dropped"]),
     )
