@@ -17,12 +17,12 @@ from kemm.results.evaluation import (
     EvaluationConfig,
     Evaluator,
     Predictions,
-    compare_with_truth,
     median_follow_up,
     summarise_folds,
     warnings_of,
 )
 from kemm.results.records import FoldSummary, ModelResult
+from kemm.results.truth import compare_with_truth
 from kemm.survival.metrics import UndefinedMetric, kaplan_meier
 from kemm.training.comparators import CLINICAL, KAPLAN_MEIER, ModelSpec
 from kemm.training.splits import Fold

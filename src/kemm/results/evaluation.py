@@ -537,29 +537,6 @@ def median_follow_up(months: Array, event: NDArray[np.bool_]) -> float | None:
     return kaplan_meier(months, ~event).median()
 
 
-def compare_with_truth(
-    predictions: Predictions,
-    models: Sequence[ModelSpec],
-    truth: Mapping[str, float],
-    planted: Sequence[records.PlantedSignal],
-) -> records.Truth:
-    """How close each model's risk is to the planted log hazard: Spearman correlation, mean over folds."""
-    from scipy.stats import spearmanr
-
-    correlation, pairs = {}, []
-    for spec in models:
-        values = []
-        for part in predictions.parts(spec.name):
-            true = np.array([truth[case] for case in part.cases])
-            if np.ptp(part.risk) > 0:
-                values.append(float(spearmanr(part.risk, true).statistic))
-            if spec == models[-1]:
-                pairs.append(count_pairs(part.months, part.event, true))
-        if values:
-            correlation[spec.name] = float(np.mean(values))
-    return records.Truth(true_c=combined_concordance(pairs).c, correlation=correlation, planted=list(planted))
-
-
 def warnings_of(cohort: Cohort, fold_kind: str, folds: Sequence[records.FoldSummary]) -> list[str]:
     """What a reader must know before believing the table."""
     found = []
