@@ -557,3 +557,8 @@ def test_a_result_carries_what_its_model_is(evaluated: Evaluator) -> None:
         ["covariates"],
         "A sentence.",
     )
+
+
+def test_a_model_that_ranks_nobody_has_no_interval(evaluated: Evaluator) -> None:
+    cell = evaluated.result(spec(KAPLAN_MEIER, "control")).metrics["harrell_c"]
+    assert (cell.value, cell.low, cell.high) == (0.5, None, None)

@@ -304,8 +304,9 @@ class Evaluator:
     def _harrell(self, name: str, cell: Callable[[Callable[[], float]], Cell]) -> Cell:
         whole = cell(lambda: _combined(self.parts[name]).c)
         resampled = self.bootstraps[self._cases_of(name)]
-        if whole.value is None or isinstance(resampled, UndefinedMetric):
-            return whole
+        ranks_nobody = all(np.ptp(part.risk) == 0 for part in self.parts[name])
+        if whole.value is None or ranks_nobody or isinstance(resampled, UndefinedMetric):
+            return whole  # a model that gives all the same risk has C 0.5 whoever is drawn
         estimate = resampled.estimate(name)
         known = [value for part in self.parts[name] if (value := self._fold_c(part)) is not None]
         return whole.model_copy(
