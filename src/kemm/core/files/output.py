@@ -47,6 +47,25 @@ def writing(path: Path) -> Iterator[Path]:
         scratch.unlink(missing_ok=True)
 
 
+def make_private(path: Path) -> None:
+    """Make sure of a file that its owner alone may read and write; an empty one is made where there is none.
+
+    Raises:
+        InputError: It cannot be made, or is somebody else's.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Made with these permissions, not given them afterwards: in between, others could open it.
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            if hasattr(os, "fchmod"):
+                os.fchmod(descriptor, 0o600)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def cannot_write(path: Path, error: OSError) -> KemmError:
     """What to tell a user whose `path` cannot be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
