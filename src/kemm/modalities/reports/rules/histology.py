@@ -300,18 +300,30 @@ def _lung(phrase: _Phrase, words: set[str]) -> str | None:
     return None
 
 
-# A thyroid's papillary carcinoma is another disease than a breast's, and the word often stands at a distance.
-_THYROID = re.compile(r"\bthyroid(?! transcription)")
-_IN_THYROID = {
-    "invasive papillary carcinoma": "papillary thyroid carcinoma",
-    "medullary carcinoma": "medullary thyroid carcinoma",
-    "anaplastic carcinoma": "anaplastic thyroid carcinoma",
+# The same words name another disease in another organ, and the organ often stands at a distance.
+_IN_ORGAN = {
+    "thyroid": {
+        "invasive papillary carcinoma": "papillary thyroid carcinoma",
+        "medullary carcinoma": "medullary thyroid carcinoma",
+        "anaplastic carcinoma": "anaplastic thyroid carcinoma",
+    },
+    "pancreas": {"invasive ductal carcinoma": "pancreatic ductal adenocarcinoma"},
+    "prostate": {"invasive ductal carcinoma": "ductal adenocarcinoma"},
 }
+_ORGAN_WORD = {
+    "thyroid": re.compile(r"\bthyroid(?! transcription)"),
+    "pancreas": re.compile(r"\bpancrea"),
+    "prostate": re.compile(r"\bprostat"),
+}
+_ORGAN_IS_NEAR = 240
 
 
 def _in_place(term: str | None, before: str) -> str | None:
     """The term as it is called in the organ that is named before it."""
-    return _IN_THYROID[term] if term in _IN_THYROID and _THYROID.search(before) else term
+    for organ, names in _IN_ORGAN.items():
+        if term in names and _ORGAN_WORD[organ].search(before):
+            return names[term]
+    return term
 
 
 def parse_histologic_type(quote: str) -> str | None:
@@ -362,8 +374,9 @@ def _find_carcinomas(layout: Layout) -> Iterator[Candidate]:
         before = layout.text[max(clause.start, start - 60) : start]
         rank = (0 if phrase.labelled else 1) + section_rank(layout, start) + penalty
         rank += 4 * (_NOT_THIS.search(before) is not None) + (term in _VAGUE)
-        if term in _IN_THYROID and layout.organ == "thyroid":
-            named = [match.start() for match in _THYROID.finditer(layout.text, max(0, start - 240), start)]
+        if term in _IN_ORGAN.get(layout.organ or "", ()):
+            word = _ORGAN_WORD[str(layout.organ)]
+            named = [m.start() for m in word.finditer(layout.text, max(0, start - _ORGAN_IS_NEAR), start)]
             start = named[-1] if named else start
         end = phrase.end
         if term.startswith("adenocarcinoma"):

@@ -22,9 +22,9 @@ _TYPES: tuple[tuple[str, str], ...] = (
     ("uveal melanoma", r"(?:uveal|choroidal|ciliary body|iris)(?: malignant)? melanoma"),
     (
         "superficial spreading melanoma",
-        r"superficial spreading(?: type)?(?: malignant)? melanoma|melanoma,? superficial spreading",
+        r"superficial spreading(?: type)?(?: malignant)? melanoma|(?:malignant )?melanoma,? superficial spreading",
     ),
-    ("nodular melanoma", r"nodular(?: type)?(?: malignant)? melanoma|melanoma,? nodular"),
+    ("nodular melanoma", r"nodular(?: type)?(?: malignant)? melanoma|(?:malignant )?melanoma,? nodular"),
     ("acral lentiginous melanoma", r"acral(?: lentiginous)?(?: malignant)? melanoma"),
     ("lentigo maligna melanoma", r"lentigo maligna melanoma"),
     ("desmoplastic melanoma", r"desmoplastic(?: malignant)? melanoma"),
@@ -67,15 +67,15 @@ _TYPES: tuple[tuple[str, str], ...] = (
     ("sarcoma", rf"{_SARCOMA}\bsarcoma"),
     (
         "biphasic mesothelioma",
-        r"(?:malignant )?(?:biphasic|mixed)(?: type)?(?: malignant)?(?: pleural)? mesothelioma|mesothelioma,? (?:of )?(?:biphasic|mixed)",
+        r"(?:malignant )?(?:biphasic|mixed)(?: type)?(?: malignant)?(?: pleural)? mesothelioma|(?:malignant )?(?:pleural )?mesothelioma,? (?:of )?(?:biphasic|mixed)",
     ),
     (
         "sarcomatoid mesothelioma",
-        r"(?:sarcomatoid|desmoplastic|sarcomatous)(?: type)?(?: malignant)?(?: pleural)? mesothelioma|mesothelioma,? (?:of )?sarcomato\w+",
+        r"(?:sarcomatoid|desmoplastic|sarcomatous)(?: type)?(?: malignant)?(?: pleural)? mesothelioma|(?:malignant )?(?:pleural )?mesothelioma,? (?:of )?sarcomato\w+",
     ),
     (
         "epithelioid mesothelioma",
-        r"epithel(?:ioid|ial)(?: type)?(?: malignant)?(?: pleural)? mesothelioma|mesothelioma,? (?:of )?(?:the )?epithel(?:ioid|ial)",
+        r"epithel(?:ioid|ial)(?: type)?(?: malignant)?(?: pleural)? mesothelioma|(?:malignant )?(?:pleural )?mesothelioma,? (?:of )?(?:the )?epithel(?:ioid|ial)",
     ),
     ("mesothelioma", r"(?:malignant )?(?:pleural )?mesothelioma"),
     ("thymic carcinoma", r"thymic (?:squamous cell )?carcinoma|squamous cell carcinoma of (?:the )?thymus"),
