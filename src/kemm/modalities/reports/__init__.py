@@ -1,13 +1,15 @@
 """Pathology reports: hide what identifies, read what matters for prognosis, keep the evidence."""
 
 from kemm.modalities.reports.deidentify import MASK, Deidentified, deidentify
-from kemm.modalities.reports.fields import FIELDS, Field, verify
+from kemm.modalities.reports.fields import CANNOT_BE_ASSESSED, FIELDS, Field, fields_for, verify
+from kemm.modalities.reports.organs import organ_of
 from kemm.modalities.reports.outcome import Removed, hide_orders, hide_outcomes
 from kemm.modalities.reports.refiner import Dropped, Prepared, RefinedReport, Refiner, RulesRefiner, prepare
 from kemm.modalities.reports.refiners import REFINERS
 from kemm.modalities.reports.source import ReportsConfig, read_reports
 
 __all__ = [
+    "CANNOT_BE_ASSESSED",
     "FIELDS",
     "MASK",
     "REFINERS",
@@ -21,8 +23,10 @@ __all__ = [
     "ReportsConfig",
     "RulesRefiner",
     "deidentify",
+    "fields_for",
     "hide_orders",
     "hide_outcomes",
+    "organ_of",
     "prepare",
     "read_reports",
     "verify",

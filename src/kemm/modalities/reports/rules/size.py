@@ -18,7 +18,8 @@ _DIMENSIONS = (
 _SIZE = re.compile(rf"(?<![\d.a-z/]){_DIMENSIONS}(?![\d%])")
 
 _MASS = (
-    r"(?:tumor|neoplasm|mass|lesion|carcinoma|adenocarcinoma|malignancy|invasive component|nodule)(?:e?s)?"
+    r"(?:tumor|neoplasm|mass|lesion|carcinoma|adenocarcinoma|malignancy|invasive component|nodule|\w{0,8}sarcoma"
+    r"|melanoma|seminoma|thymoma|glioblastoma|pheochromocytoma|paraganglioma|mesothelioma)(?:e?s)?"
 )
 _LABEL = re.compile(
     rf"(?:\b{_MASS}\s(?:size|diameter|dimensions?|measur\w+)|\bsize\b(?:\s(?:of"

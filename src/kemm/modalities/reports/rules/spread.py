@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kemm.modalities.reports.findings import Assertion, assertion
@@ -42,6 +42,11 @@ class Finding:
 
     _pattern = re.compile("")
     _elsewhere = re.compile("")
+
+    @property
+    def named(self) -> str:
+        """Pattern of its name."""
+        return "|".join(words for words in (self.mention, self.label) if words)
 
     def _answers(self, clause: str) -> Iterator[tuple[Assertion, int, int]]:
         for match in self._pattern.finditer(clause):
@@ -89,13 +94,13 @@ _VESSEL = (
     r"|(?:small|large|blood) vessels?|vessels?|intravascular|vascular|lymphatics?|lymph-vascular|venous"
     r"|arterial|angio|vein|capillary)"
 )
-_INVASION = (
+INVASION = (
     r"(?:invasion|permeation|propagation|involvement|infiltration|spread|tumor emboli|emboli|tumor thromb\w+)"
 )
 LYMPHOVASCULAR = Finding(
     mention=(
         rf"\b{_VESSEL}(?:(?:\s{{0,2}}\([^()\n]{{0,40}}\))?(?:\s?(?:and|or|/|,|and/or)\s?(?:peri\w+"
-        rf"|{_VESSEL})){{0,2}})?(?:\s{{0,2}}\([^()\n]{{0,40}}\))?\s{{1,2}}(?:space\s)?{_INVASION}"
+        rf"|{_VESSEL})){{0,2}})?(?:\s{{0,2}}\([^()\n]{{0,40}}\))?\s{{1,2}}(?:space\s)?{INVASION}"
         r"|\b(?:in|within|into|involv\w+|invad\w+|invasion of) (?:the )?(?:\w{1,15} )?(?:lymphatics"
         r"|vascular[ -]lymphatic spaces?|lymphovascular spaces?|lymphatic spaces?|vascular spaces?"
         r"|vascular channels|lymphatic channels|blood vessels|lymph vessels|small vessels)"
@@ -113,15 +118,15 @@ LYMPHOVASCULAR = Finding(
     values=("present", "absent", "indeterminate"),
 )
 PERINEURAL = Finding(
-    mention=rf"\b(?:peri ?-?neural|neural|nerve(?: sheath)?)(?: space)?\s{{1,2}}{_INVASION}|\bpni\b"
+    mention=rf"\b(?:peri ?-?neural|neural|nerve(?: sheath)?)(?: space)?\s{{1,2}}{INVASION}|\bpni\b"
 )
-_TUMOUR_VERB = (
+TUMOUR_VERB = (
     r"(?:invad\w+|invasion (?:of|into|through|to)|extend\w*|extension (?:into|to|through|beyond)"
     r"|infiltrat\w+|penetrat\w+|involv\w+|breach\w*|reach\w*|through)"
 )
 PLEURAL = Finding(
     mention=(
-        rf"\b{_TUMOUR_VERB}(?: (?:to|into|through|up to|focally|beyond|and|of|by|with|onto|the|within|on"
+        rf"\b{TUMOUR_VERB}(?: (?:to|into|through|up to|focally|beyond|and|of|by|with|onto|the|within|on"
         rf"|a|overlying|but|not|visceral|parietal|tumor)){{0,6}} pleura(?:l surface|l)?\b(?! margin)"
         r"|\bpleural?(?: surface)? (?:invasion|involvement|infiltration|extension)"
         r"|\bpleural (?:and \w+ )invasion"
@@ -143,14 +148,14 @@ _FAT = (
 )
 EXTRARENAL = Finding(
     mention=(
-        rf"\b{_TUMOUR_VERB}(?: (?:to|into|through|beyond|focally|focal|the|and|of|by|with|within|adjacent"
+        rf"\b{TUMOUR_VERB}(?: (?:to|into|through|beyond|focally|focal|the|and|of|by|with|within|adjacent"
         r"|surrounding|microscopic\w*|tumor|it|but|renal|capsule|capsular|vein|its"
         rf"|outside)){{0,7}} {_FAT}"
         rf"|\b(?:{_FAT}) (?:invasion|involvement|extension|infiltration)"
         r"|\b(?:extra-?\s?capsular|extra-?\s?renal|trans-?capsular) (?:extension|invasion|spread"
         r"|involvement|tumor)"
-        rf"|\b{_TUMOUR_VERB}(?: (?:through|beyond|outside|into|the|renal|kidney|focally|and)){{1,4}} capsule"
-        rf"|\b{_TUMOUR_VERB} (?:outside|beyond)(?: the)?(?: confines of)?(?: the)? kidney"
+        rf"|\b{TUMOUR_VERB}(?: (?:through|beyond|outside|into|the|renal|kidney|focally|and)){{1,4}} capsule"
+        rf"|\b{TUMOUR_VERB} (?:outside|beyond)(?: the)?(?: confines of)?(?: the)? kidney"
     ),
     label=(
         rf"\b{_FAT}\b(?=\s?[:(]|\s{{1,2}}(?:is|are|was|were|not|negative|free|uninvolved|involved"
@@ -164,7 +169,7 @@ EXTRARENAL = Finding(
 )
 RENAL_VEIN = Finding(
     mention=(
-        rf"\brenal vein(?:s)?(?: \([^()\n]{{0,30}}\))? {_INVASION}|\b{_TUMOUR_VERB}(?: (?:to|into|the|a"
+        rf"\brenal vein(?:s)?(?: \([^()\n]{{0,30}}\))? {INVASION}|\b{TUMOUR_VERB}(?: (?:to|into|the|a"
         r"|of|left|right|main|lumen|renal|sinus|and|fat|branch(?:es)?|large|wall|segmental|hilar|by|with"
         rf"|within)){{0,6}} renal vein"
         r"|\btumor thromb\w+|\b(?:present|tumor"
@@ -290,8 +295,6 @@ def parse_myometrial(quote: str) -> str | None:
 
 def find_myometrial(layout: Layout) -> Iterator[Candidate]:
     """Clauses that tell how far the tumour goes into the myometrium."""
-    if layout.organ != "uterus":
-        return
     for match in re.finditer(
         r"myometri|depth of invasion|confined to (?:the )?endometrium|limited to (?:the )?endometrium",
         layout.text,
@@ -305,8 +308,3 @@ def find_myometrial(layout: Layout) -> Iterator[Candidate]:
         ):
             continue
         yield Candidate(start, end, section_rank(layout, match.start()))
-
-
-def worst(values: Sequence[str]) -> str:
-    """Present before indeterminate before absent."""
-    return next(value for value in _WORST if value in values)
