@@ -28,7 +28,8 @@ def render_document(
 ) -> str:
     """The page that `template` of `package` makes; the same context gives the same bytes.
 
-    Every text is escaped. Macros see of the context only what is given as `everywhere`. The package brings a `style.css`, which follows the shared one, and may bring a
+    Every text is escaped. Macros see of the context only what is given as `everywhere`. The package
+    brings a `style.css`, which follows the shared one, and may bring a
     `script.js`; the page's policy allows these two and nothing else.
     """
     style = f"{_text(SHARED, 'base.css')}\n{_text(package, STYLE)}"
