@@ -43,7 +43,7 @@ Overrides = Annotated[
 RunName = Annotated[str, typer.Option("--name", help="The run's name: results go to runs/NAME.")]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Processes to train with; by default one a core.", show_default=False),
+    typer.Option(min=1, help="Processes to work with; by default one a core.", show_default=False),
 ]
 INTERRUPTED = 130
 WRONG_COMMAND_LINE: type[Exception] = typer.BadParameter.__bases__[0]
@@ -102,6 +102,39 @@ def run(
         result = run_study(loaded, name=name, workers=workers, progress=progress)
     print_models(_console(), result.evaluation)
     typer.echo(f"\nreport: {result.report}")
+
+
+@app.command()
+def refine(study: StudyFolder, workers: Workers = None, set_: Overrides = None) -> None:
+    """Refine the reports, and write what they state as tables."""
+    from kemm.config import Study
+    from kemm.pipeline import refine_study
+    from kemm.terminal import print_refined
+
+    loaded = Study.load(study, set_ or ())
+    with _progress() as progress:
+        result = refine_study(loaded, workers=workers, progress=progress)
+    print_refined(_console(), result)
+    for path in result.paths:
+        typer.echo(f"written: {path}")
+
+
+@app.command()
+def audit(
+    study: StudyFolder,
+    cases: Annotated[int, typer.Option(min=1, help="Show at most so many cases.")] = 200,
+    workers: Workers = None,
+    set_: Overrides = None,
+) -> None:
+    """Refine the reports, and write one HTML page to check the reading against them."""
+    from kemm.config import Study
+    from kemm.pipeline import audit_study
+
+    loaded = Study.load(study, set_ or ())
+    with _progress() as progress:
+        result = audit_study(loaded, cases=cases, workers=workers, progress=progress)
+    left_out = f", {result.left_out} left out (--cases)" if result.left_out else ""
+    typer.echo(f"{result.shown} cases{left_out}. It contains patient text.\npage: {result.page}")
 
 
 @app.command()

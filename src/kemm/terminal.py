@@ -15,7 +15,8 @@ from rich.progress import Progress as RichProgress
 from rich.table import Column, Table
 from rich.text import Text
 
-from kemm.pipeline import Inputs, describe
+from kemm.pipeline import Inputs, RefineResult, describe
+from kemm.pipeline.refining import facts_of
 
 if TYPE_CHECKING:
     from kemm.results.records import Evaluation
@@ -144,6 +145,32 @@ def print_inputs(console: Console, inputs: Inputs) -> None:
     for name, fact in describe(inputs).items():
         table.add_row(escape(name), escape(fact))
     console.print(table, highlight=False)
+
+
+def print_refined(console: Console, result: RefineResult) -> None:
+    """What was read from the reports, and how many of them state each field."""
+    counts = result.counts
+    facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    facts.add_column(no_wrap=True)
+    facts.add_column()
+    facts.add_row("reports", f"{counts.reports:,}")
+    for name, fact in facts_of(counts).items():
+        facts.add_row(escape(name), escape(fact))
+    fields = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    fields.add_column("field", no_wrap=True)
+    for name in ("stated", "share", "absent", "not assessable", "dropped"):
+        fields.add_column(name, justify="right", no_wrap=True)
+    for row in result.coverage:
+        fields.add_row(
+            escape(row.field),
+            f"{row.stated:,}",
+            f"{row.stated / max(counts.reports, 1):.0%}",
+            *(f"{count:,}" if count else "-" for count in (row.absent, row.cannot_be_assessed, row.dropped)),
+        )
+    console.print(facts, highlight=False)
+    console.print()
+    console.print(fields, highlight=False)
+    console.print()
 
 
 def print_models(console: Console, evaluation: Evaluation) -> None:

@@ -13,8 +13,9 @@ import fake_results as fake
 import matplotlib
 import pytest
 
+from kemm.results.document import numbers
 from kemm.results.records import Cell, DecisionCurve, Evaluation, Explanation, Record, TimeAUC
-from kemm.results.report import numbers, render_report
+from kemm.results.report import render_report
 from kemm.results.report.svg import PAINTS
 from kemm.results.report.wording import outcome, survival_at
 

@@ -1,20 +1,26 @@
-"""The story of a run: read and check, prepare, train, evaluate, report."""
+"""The story of a run: read and check, prepare, train, evaluate, report; or refine alone."""
 
 from kemm.pipeline.inputs import Inputs, describe, read_inputs
 from kemm.pipeline.progress import Progress, Silent
+from kemm.pipeline.refining import MOST_CASES, AuditResult, RefineResult, audit_study, refine_study
 from kemm.pipeline.running import DEFAULT_RUN, RunResult, check, models_frame, read_run, rebuild_report, run
 
 __all__ = [
     "DEFAULT_RUN",
+    "MOST_CASES",
+    "AuditResult",
     "Inputs",
     "Progress",
+    "RefineResult",
     "RunResult",
     "Silent",
+    "audit_study",
     "check",
     "describe",
     "models_frame",
     "read_inputs",
     "read_run",
     "rebuild_report",
+    "refine_study",
     "run",
 ]

@@ -25,7 +25,7 @@ from kemm.modalities.genomics import (
     read_groups,
     select_groups,
 )
-from kemm.modalities.reports import REFINERS, read_reports
+from kemm.modalities.reports import REFINERS, check_covariates, read_reports
 from kemm.modalities.slides import SlideSource, find_slides, read_table_cases
 from kemm.results.evaluation import median_follow_up
 from kemm.training.splits import Fold, fold_kind, make_folds
@@ -171,6 +171,8 @@ def _names(study: Study, faults: Faults) -> None:
             look()
         except KemmError as error:
             faults.add_error(error)
+    if study.config.reports is not None:
+        check_covariates(study.config.reports, study.config.cohort.covariates, faults)
 
 
 def _genomics(study: Study, cohort: Cohort, faults: Faults) -> tuple[Genomics | None, GroupSelection | None]:
@@ -349,6 +351,8 @@ def describe(inputs: Inputs) -> dict[str, str]:
     if inputs.reports:
         lengths = [len(text) for text in inputs.reports.values()]
         facts["report length"] = f"median {int(np.median(lengths)):,} characters, longest {max(lengths):,}"
+    if inputs.study.config.reports is not None and inputs.study.config.reports.covariates:
+        facts["covariates from reports"] = ", ".join(inputs.study.config.reports.covariates)
     sites = {case.site for case in inputs.cohort.cases} - {None}
     facts["folds"] = f"{len(inputs.folds)}, {inputs.fold_kind}" + (f", {len(sites)} sites" if sites else "")
     for name, one in inputs.background.items():

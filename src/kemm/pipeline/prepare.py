@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kemm.core.cohort import Cohort
 from kemm.core.files import read_arrays, read_json, sha256_of, write_arrays, write_json
 from kemm.core.provenance import fingerprint
 from kemm.core.store import Store
@@ -15,6 +17,7 @@ from kemm.execution import Mapper, run_here
 from kemm.modalities.encoders import PRETRAINED, fit_encoder
 from kemm.modalities.reports import REFINERS, RefinedReport
 from kemm.modalities.reports.stored import as_json, from_json
+from kemm.modalities.reports.values import COVARIATE_PREFIX, with_field_covariates
 from kemm.modalities.slides import SlideBags, open_slides, pack_slides
 from kemm.pipeline.inputs import Inputs
 from kemm.pipeline.progress import Progress
@@ -34,8 +37,12 @@ def prepare(inputs: Inputs, store: Store, run: Mapper, progress: Progress) -> St
     reports = refine(inputs, store, run, progress)
     slides, slides_identity = _packed(inputs, store, progress)
     config = inputs.study.config
+    fields = config.reports.covariates if config.reports else []
+    cohort = with_field_covariates(inputs.cohort, reports, fields)
+    for warning in doubt_fields(fields, cohort):
+        progress.say(f"warning: {warning}")
     data = StudyData(
-        cohort=inputs.cohort,
+        cohort=cohort,
         reports=tuple(reports.get(case) for case in inputs.cohort.ids),
         background=inputs.background,
         genomics=inputs.genomics,
@@ -53,6 +60,16 @@ def prepare(inputs: Inputs, store: Store, run: Mapper, progress: Progress) -> St
     if config.text.encoder in PRETRAINED:
         data = _with_vectors(inputs, data, store, progress)
     return data
+
+
+def doubt_fields(fields: Sequence[str], cohort: Cohort) -> list[str]:
+    """What to say of `reports.covariates` that became no covariate of the prepared cohort."""
+    covariates = {covariate.name for covariate in cohort.covariates}
+    return [
+        f"reports.covariates: no two reports differ in {field}, so it tells nothing and is left out"
+        for field in fields
+        if f"{COVARIATE_PREFIX}{field}" not in covariates
+    ]
 
 
 def masked_names(inputs: Inputs) -> list[str]:

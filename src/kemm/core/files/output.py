@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import json
 import os
@@ -117,7 +118,10 @@ def write_frame(path: Path, frame: pd.DataFrame) -> None:
     """
     with writing(path) as scratch:
         if path.suffix == ".csv":
-            _defused(frame).to_csv(scratch, index=False, lineterminator="\n")
+            safe = _defused(frame)
+            # A lone carriage return ends a row for many readers, and is not quoted unless all text is.
+            quoting = csv.QUOTE_NONNUMERIC if _has_carriage_return(safe) else csv.QUOTE_MINIMAL
+            safe.to_csv(scratch, index=False, lineterminator="\n", quoting=quoting)
         else:
             frame.to_parquet(scratch, index=False)
 
@@ -133,6 +137,14 @@ def _defused(frame: pd.DataFrame) -> pd.DataFrame:
     ]
     safe = pd.concat(columns, axis=1) if columns else frame
     return safe.set_axis([_defuse(name) for name in frame.columns], axis=1)
+
+
+def _has_carriage_return(frame: pd.DataFrame) -> bool:
+    return any(
+        isinstance(cell, str) and "\r" in cell
+        for index in range(frame.shape[1])
+        for cell in frame.iloc[:, index].unique()
+    )
 
 
 def _defuse(cell: object) -> object:
