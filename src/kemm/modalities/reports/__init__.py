@@ -2,10 +2,12 @@
 
 from kemm.modalities.reports.deidentify import MASK, Deidentified, deidentify
 from kemm.modalities.reports.fields import CANNOT_BE_ASSESSED, FIELDS, Field, fields_for, verify
+from kemm.modalities.reports.grounding import Grounded, ground
 from kemm.modalities.reports.organs import organ_of
 from kemm.modalities.reports.outcome import Removed, hide_orders, hide_outcomes
 from kemm.modalities.reports.refiner import Dropped, Prepared, RefinedReport, Refiner, RulesRefiner, prepare
 from kemm.modalities.reports.refiners import REFINERS
+from kemm.modalities.reports.schema import report_model, report_schema, schema_version
 from kemm.modalities.reports.source import ReportsConfig, read_reports
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "Deidentified",
     "Dropped",
     "Field",
+    "Grounded",
     "Prepared",
     "RefinedReport",
     "Refiner",
@@ -24,10 +27,14 @@ __all__ = [
     "RulesRefiner",
     "deidentify",
     "fields_for",
+    "ground",
     "hide_orders",
     "hide_outcomes",
     "organ_of",
     "prepare",
     "read_reports",
+    "report_model",
+    "report_schema",
+    "schema_version",
     "verify",
 ]
