@@ -18,6 +18,7 @@ from kemm.core.cohort import CohortConfig
 from kemm.core.errors import Fault, InputError, InvalidInput, UsageError, nearest
 from kemm.core.files import read_text, resolve
 from kemm.core.settings import Section
+from kemm.llm import LLMConfig
 from kemm.modalities.background import BackgroundConfig
 from kemm.modalities.encoders import TextConfig
 from kemm.modalities.genomics import GenomicsConfig
@@ -43,6 +44,7 @@ class StudyConfig(Section):
     """Folder outside the study that relative paths may also point into. Environment variables are expanded: ${DATA}/cohort."""
     cohort: CohortConfig
     reports: ReportsConfig | None = None
+    llm: LLMConfig | None = None
     genomics: GenomicsConfig | None = None
     slides: SlidesConfig | None = None
     background: BackgroundConfig = Field(default_factory=BackgroundConfig)

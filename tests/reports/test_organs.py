@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kemm.modalities.reports import CANNOT_BE_ASSESSED, FIELDS, RulesRefiner, fields_for, organ_of
+from kemm.modalities.reports import CANNOT_BE_ASSESSED, RulesRefiner
 from kemm.modalities.reports.layout import Layout
 from kemm.modalities.reports.organs import ORGANS
 

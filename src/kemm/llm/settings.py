@@ -25,6 +25,8 @@ class LLMConfig(Section):
     """The permission to send texts of patients to one other host: its exact name. With http:// they travel unencrypted."""
     allow_mixture: bool = False
     """Whether answers of different models may be used together, where a server changes its model behind one name."""
+    offline: bool = False
+    """Answer from the journal of earlier calls only, and name what is missing there."""
     structured: Structured = "auto"
     """How JSON is asked for; "auto" uses the strictest way that the server accepts."""
     temperature: float | None = Field(0.0, ge=0, le=2)

@@ -15,11 +15,12 @@ from kemm.core.store import Store
 from kemm.core.types import CaseId
 from kemm.execution import Mapper, run_here
 from kemm.modalities.encoders import PRETRAINED, fit_encoder
-from kemm.modalities.reports import REFINERS, RefinedReport
+from kemm.modalities.reports import BY_MODEL, REFINERS, RefinedReport
 from kemm.modalities.reports.stored import as_json, from_json
 from kemm.modalities.reports.values import COVARIATE_PREFIX, with_field_covariates
 from kemm.modalities.slides import SlideBags, open_slides, pack_slides
-from kemm.pipeline.inputs import Inputs
+from kemm.pipeline.asking import refine_by_llm
+from kemm.pipeline.inputs import Inputs, masked_names
 from kemm.pipeline.progress import Progress
 from kemm.training.dataset import StudyData
 from kemm.training.features import background_texts, refined_text
@@ -27,9 +28,6 @@ from kemm.training.features import background_texts, refined_text
 REPORTS_A_TASK = 50
 FEW_TASKS = 8
 """So few parts are refined sooner than workers have started."""
-SHORTEST_NAME = 4
-"""A site's code of two or three characters also occurs as a word of medicine ("T2"), and is not masked by itself;
-the barcodes that carry it are."""
 
 
 def prepare(inputs: Inputs, store: Store, run: Mapper, progress: Progress) -> StudyData:
@@ -72,18 +70,13 @@ def doubt_fields(fields: Sequence[str], cohort: Cohort) -> list[str]:
     ]
 
 
-def masked_names(inputs: Inputs) -> list[str]:
-    """Names to mask in reports: those of the settings, and sites whose name is no short code."""
-    config = inputs.study.config.reports
-    sites = {case.site for case in inputs.cohort.cases if case.site and len(case.site) >= SHORTEST_NAME}
-    return sorted({*(config.mask if config else ()), *sites})
-
-
-def refine(inputs: Inputs, store: Store, run: Mapper, progress: Progress) -> dict[str, RefinedReport]:
+def refine(inputs: Inputs, store: Store, run: Mapper, progress: Progress) -> dict[CaseId, RefinedReport]:
     """Each case's refined report. A part that was refined before is read from the store."""
     config = inputs.study.config.reports
     if config is None or not inputs.reports:
         return {}
+    if config.refiner == BY_MODEL:
+        return refine_by_llm(inputs, store, progress)
     names = masked_names(inputs)
     identity = REFINERS[config.refiner](names).identity
     type_of = {case.id: case.cancer_type for case in inputs.cohort.cases}
@@ -103,10 +96,10 @@ def refine(inputs: Inputs, store: Store, run: Mapper, progress: Progress) -> dic
         with closing(mapper(_refine_part, (config.refiner, names, store), tasks)) as results:
             for (key, _), _ in results:
                 step.advance(count=len(keys[key]))
-    refined: dict[str, RefinedReport] = {}
+    refined: dict[CaseId, RefinedReport] = {}
     for key in keys:
         stored = read_json(store.get("refined", key).path("reports.json"))
-        refined |= {case: from_json(one) for case, one in stored.items()}
+        refined |= {CaseId(case): from_json(one) for case, one in stored.items()}
     return refined
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from kemm.core.errors import ServiceError
 from kemm.core.provenance import fingerprint
+from kemm.core.types import CaseId, Statement
 from kemm.llm import Client, LLMConfig, Question, Structured, ask_structured, document_question
 from kemm.modalities.reports.grounding import ground
 from kemm.modalities.reports.layout import Layout
 from kemm.modalities.reports.refiner import Dropped, Prepared, RefinedReport, prepare, rules_fingerprint
 from kemm.modalities.reports.schema import report_schema
-from kemm.core.types import CaseId, Statement
 
 PROMPT = "prompts/refine_report.md"
 SCHEMA_NAME = "pathology_report"
@@ -129,7 +129,9 @@ def _claims(answer: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     for name, claim in fields.items():
         if claim is None:
             continue
-        if not isinstance(claim, dict) or not all(isinstance(claim.get(key), str) for key in ("value", "quote")):
+        if not isinstance(claim, dict) or not all(
+            isinstance(claim.get(key), str) for key in ("value", "quote")
+        ):
             faults.append(f"{name}: give null, or an object with `value` and `quote`, both text")
             continue
         claims[name] = {"value": claim["value"], "quote": claim["quote"]}
@@ -143,5 +145,3 @@ def _sentences(answer: Mapping[str, Any]) -> list[str]:
 
 def _about_all(why: str) -> Dropped:
     return Dropped(kind=WHOLE, value=None, quote=None, why=why)
-
-

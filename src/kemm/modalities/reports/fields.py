@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
 
+from kemm.core.errors import UnknownName
 from kemm.core.types import Statement
 from kemm.modalities.reports.field import CANNOT_BE_ASSESSED, Field
+from kemm.modalities.reports.organs import ORGANS
 from kemm.modalities.reports.protocols import ORGAN_FIELDS
 from kemm.modalities.reports.reading import reading_copy
 from kemm.modalities.reports.rules import (
@@ -176,9 +180,16 @@ FIELDS: Mapping[str, Field] = {field.name: field for field in (*_COMMON_FIELDS, 
 """Every field by name, in the order statements are given: what all organs are asked, then organ by organ."""
 
 
-def fields_for(organ: str | None) -> dict[str, Field]:
-    """What reports on an organ are asked; where it is unknown or None, what all are asked."""
-    return {name: field for name, field in FIELDS.items() if field.asked_of(organ)}
+@cache
+def fields_for(organ: str | None) -> Mapping[str, Field]:
+    """What reports on an organ are asked, by name; where it is None (unknown), what all are asked.
+
+    Raises:
+        UnknownName: There is no such organ.
+    """
+    if organ is not None and organ not in ORGANS:
+        raise UnknownName("organ", organ, ORGANS)
+    return MappingProxyType({name: field for name, field in FIELDS.items() if field.asked_of(organ)})
 
 
 def verify(statement: Statement, text: str) -> str | None:

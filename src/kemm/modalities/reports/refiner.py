@@ -99,7 +99,7 @@ class RulesRefiner:
     @property
     def identity(self) -> str:
         """A fingerprint of every rule, and of the names that are hidden."""
-        digest = hashlib.sha256(_rules_fingerprint().encode())
+        digest = hashlib.sha256(rules_fingerprint().encode())
         for name in sorted(self.site_names):
             digest.update(f"{len(name)}:{name}".encode())
         return f"rules/{digest.hexdigest()[:16]}"
@@ -124,7 +124,8 @@ class RulesRefiner:
 
 
 @cache
-def _rules_fingerprint() -> str:
+def rules_fingerprint() -> str:
+    """Of everything in this package that reads or checks a report."""
     # Of the source itself: a version that people must remember to raise would leave stale statements.
     digest = hashlib.sha256()
     for folder in ("kemm.modalities.reports", "kemm.modalities.reports.rules"):

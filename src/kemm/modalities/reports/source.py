@@ -28,7 +28,7 @@ class ReportsConfig(Section):
     text: str = "text"
     """The table's column with the report."""
     refiner: str = "rules"
-    """Who refines reports into statements: "rules" (offline, reproducible)."""
+    """Who refines reports into statements: "rules" (offline, reproducible), or "llm", the language model of section `llm`."""
     mask: list[str] = Field(default_factory=list)
     """Names to mask besides barcodes, identifiers, dates and the cohort's site codes: hospitals, towns, surgeons."""
     covariates: list[str] = Field(default_factory=list)

@@ -100,7 +100,7 @@ INVASION = (
 LYMPHOVASCULAR = Finding(
     mention=(
         rf"\b{_VESSEL}(?:(?:\s{{0,2}}\([^()\n]{{0,40}}\))?(?:\s?(?:and|or|/|,|and/or)\s?(?:peri\w+"
-        rf"|{_VESSEL})){{0,2}})?(?:\s{{0,2}}\([^()\n]{{0,40}}\))?\s{{1,2}}(?:space\s)?{INVASION}"
+        rf"|{_VESSEL})){{0,2}})?(?:\s{{0,2}}\([^()\n]{{0,40}}\))?\s{{1,4}}(?:space\s)?{INVASION}"
         r"|\b(?:in|within|into|involv\w+|invad\w+|invasion of) (?:the )?(?:\w{1,15} )?(?:lymphatics"
         r"|vascular[ -]lymphatic spaces?|lymphovascular spaces?|lymphatic spaces?|vascular spaces?"
         r"|vascular channels|lymphatic channels|blood vessels|lymph vessels|small vessels)"
