@@ -17,6 +17,7 @@ from kemm.core.store import Store
 from kemm.core.types import CaseId
 from kemm.execution import Processes, usable_cores
 from kemm.modalities.reports import (
+    BY_MODEL,
     FIELDS,
     FieldCoverage,
     RefinedReport,
@@ -26,6 +27,7 @@ from kemm.modalities.reports import (
     cover_fields,
     verify,
 )
+from kemm.pipeline.asking import Plan, plan
 from kemm.pipeline.inputs import Inputs, read_inputs
 from kemm.pipeline.prepare import refine
 from kemm.pipeline.progress import Progress, Silent
@@ -103,6 +105,21 @@ def refine_study(
         write_frame(result.folder / STATEMENTS, result.statements)
         write_frame(result.folder / COVERAGE, coverage_frame(result.coverage, len(reports)))
     return result
+
+
+def plan_refining(study: Study) -> Plan:
+    """What refining would send, where, and what it would cost at most. Sends nothing, writes nothing.
+
+    Raises:
+        InvalidInput: Anything wrong with the inputs; all faults at once.
+        InputError: The study has no reports.
+    """
+    inputs = _read(study, Silent())
+    store = Store(study.store_folder)
+    assert study.config.reports is not None
+    if study.config.reports.refiner == BY_MODEL:
+        return plan(inputs, store)
+    return Plan(len(inputs.reports), 0, None, None)
 
 
 def audit_study(
@@ -241,6 +258,12 @@ def _refined(
     study: Study, workers: int | None, progress: Progress
 ) -> tuple[Inputs, Mapping[CaseId, RefinedReport]]:
     """The study's inputs, checked, and its refined reports in the order of the cases."""
+    inputs = _read(study, progress)
+    refined = refine(inputs, Store(study.store_folder), Processes(workers or usable_cores()), progress)
+    return inputs, {case: refined[case] for case in inputs.cohort.ids if case in refined}
+
+
+def _read(study: Study, progress: Progress) -> Inputs:
     faults = Faults()
     if study.config.reports is None:
         faults.add(
@@ -257,5 +280,4 @@ def _refined(
     progress.say(inputs.first_line)
     for warning in inputs.warnings:
         progress.say(f"warning: {warning}")
-    refined = refine(inputs, Store(study.store_folder), Processes(workers or usable_cores()), progress)
-    return inputs, {case: refined[case] for case in inputs.cohort.ids if case in refined}
+    return inputs

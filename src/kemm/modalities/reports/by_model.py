@@ -23,6 +23,7 @@ PROMPT = "prompts/refine_report.md"
 SCHEMA_NAME = "pathology_report"
 LONGEST_REPORT = 60_000
 """Characters that a model is shown; a report of more pages than a model's window is no use to it."""
+SENTENCE = "sentence"
 WHOLE = "report"
 """The `kind` of a dropped claim that is about the report as a whole."""
 
@@ -50,7 +51,10 @@ class Form:
         claims, faults = _claims(answer)
         grounded = ground(claims, self.prepared.text, self.organ, sentences=_sentences(answer))
         dropped = tuple(grounded.dropped)
-        faults += [f"{one.kind}: {one.why}" for one in dropped]
+        faults += [f"{one.kind}: {one.why}" for one in dropped if one.kind != SENTENCE]
+        # A sentence that is misquoted is let go; alone it is not worth a second call.
+        if faults:
+            faults += [f"sentence {one.quote!r}: {one.why}" for one in dropped if one.kind == SENTENCE]
         return Reading((*grounded.statements, *grounded.sentences), dropped), faults
 
     def refined(self, answered: Structured[Reading]) -> RefinedReport:
