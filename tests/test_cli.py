@@ -43,11 +43,14 @@ def test_a_wrong_command_ends_with_2_and_says_why(words: list[str], message: str
 def test_without_a_command_the_commands_are_listed(kemm: Kemm) -> None:
     said = kemm()
     assert said.code == 2
-    for command in ("init", "check", "run", "report", "demo", "doctor"):
+    for command in ("init", "check", "run", "report", "refine", "audit", "demo", "doctor"):
         assert re.search(rf"^ +{command} ", said.out + said.err, flags=re.M), command
 
 
-@pytest.mark.parametrize("command", [[], ["init"], ["check"], ["run"], ["report"], ["demo"], ["doctor"]])
+@pytest.mark.parametrize(
+    "command",
+    [[], ["init"], ["check"], ["run"], ["report"], ["refine"], ["audit"], ["demo"], ["doctor"]],
+)
 def test_every_command_has_a_help_text(command: list[str], kemm: Kemm) -> None:
     said = kemm(*command, "--help")
     assert said.code == 0
@@ -66,7 +69,7 @@ def test_python_m_kemm_is_kemm(kemm: Kemm) -> None:
 # --- studies that are not there, or not ready --------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["check", "run", "report"])
+@pytest.mark.parametrize("command", ["check", "run", "report", "refine", "audit"])
 def test_a_folder_that_is_not_there_is_told(command: str, tmp_path: Path, kemm: Kemm) -> None:
     said = kemm(command, tmp_path / "nowhere")
     assert said.code == 3

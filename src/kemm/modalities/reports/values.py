@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from kemm.core.cohort import Cohort, Covariate
 from kemm.core.staging import NotAStage, stage_rank
-from kemm.core.types import CaseId, Statement
+from kemm.core.types import Statement
 from kemm.modalities.reports.fields import FIELDS
 from kemm.modalities.reports.refiner import RefinedReport
 
@@ -35,7 +35,7 @@ COVARIATE_PREFIX = "report "
 
 
 def with_field_covariates(
-    cohort: Cohort, reports: Mapping[CaseId, RefinedReport], fields: Sequence[str]
+    cohort: Cohort, reports: Mapping[str, RefinedReport], fields: Sequence[str]
 ) -> Cohort:
     """The cohort with the named fields of the reports as further covariates, "report grade" and so on.
 

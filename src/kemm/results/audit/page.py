@@ -99,7 +99,13 @@ class CaseView:
             (ORDER, one) for one in self.report.flagged
         ]
         return [
-            Hidden(why, "" if one.reason == why else one.reason, one.quote, self._anchor_of_hidden(one))
+            Hidden(
+                why,
+                "" if one.reason == why else one.reason,
+                # A sentence that borders on one hidden before it begins with what hides that.
+                one.quote.strip(f"{MASK}\r\n "),
+                self._anchor_of_hidden(one),
+            )
             for why, one in spans
         ]
 
