@@ -8,13 +8,15 @@ import re
 import shutil
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 import kemm as package
-from kemm.pipeline import read_run
+from kemm.cli import audit
+from kemm.pipeline import MOST_CASES, read_run
 from kemm.terminal import Lines, bars, duration, print_models
 from studies import Kemm, StudyFolder
 
@@ -56,6 +58,11 @@ def test_every_command_has_a_help_text(command: list[str], kemm: Kemm) -> None:
     assert said.code == 0
     assert "Usage: kemm" in said.out
     assert said.err == ""
+
+
+def test_audit_shows_as_many_cases_from_the_command_line_as_from_python() -> None:
+    # The command line does not load the pipeline to know a number.
+    assert signature(audit).parameters["cases"].default == MOST_CASES
 
 
 def test_python_m_kemm_is_kemm(kemm: Kemm) -> None:
