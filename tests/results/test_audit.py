@@ -154,6 +154,14 @@ def test_hidden_sentences_are_struck_with_their_reason(html: str) -> None:
     assert "reads like an instruction</span>" in said
 
 
+def test_a_hidden_sentence_over_several_lines_is_one_piece() -> None:
+    text = "Grade 3.\nThe patient died\nof disease\nin March. Margins are free."
+    view = CaseView(1, case(RulesRefiner().refine(text)))
+    hidden = [part for part in view.segments if part.hidden]
+    assert [part.text for part in hidden] == ["The patient died\nof disease\nin March."]
+    assert view.hidden[0].anchor == hidden[0].anchor
+
+
 def test_masked_identifiers_stay_masked(html: str) -> None:
     assert "Miller" not in html
     assert "4471192" not in html

@@ -227,7 +227,10 @@ def _segments(report: RefinedReport, case: int) -> Iterator[Segment]:
     edges = {0, len(text)}
     edges.update(edge for _, *span in spans for edge in span)
     edges.update(edge for one in hidden for edge in (one.start, one.end))
-    edges.update(edge for span in masks for edge in span)
+    # A hidden sentence is one piece, though line breaks stand between its masked characters.
+    edges.update(
+        edge for span in masks for edge in span if not any(one.start < edge < one.end for one in hidden)
+    )
     places = sorted(edge for edge in edges if 0 <= edge <= len(text))
     for number, (start, end) in enumerate(pairwise(places)):
         sentence = next((one for one in hidden if one.start <= start < one.end), None)
