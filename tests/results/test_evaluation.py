@@ -17,12 +17,12 @@ from kemm.results.evaluation import (
     EvaluationConfig,
     Evaluator,
     Predictions,
-    compare_with_truth,
     median_follow_up,
     summarise_folds,
     warnings_of,
 )
 from kemm.results.records import FoldSummary, ModelResult
+from kemm.results.truth import compare_with_truth
 from kemm.survival.metrics import UndefinedMetric, kaplan_meier
 from kemm.training.comparators import CLINICAL, KAPLAN_MEIER, ModelSpec
 from kemm.training.splits import Fold
@@ -557,3 +557,8 @@ def test_a_result_carries_what_its_model_is(evaluated: Evaluator) -> None:
         ["covariates"],
         "A sentence.",
     )
+
+
+def test_a_model_that_ranks_nobody_has_no_interval(evaluated: Evaluator) -> None:
+    cell = evaluated.result(spec(KAPLAN_MEIER, "control")).metrics["harrell_c"]
+    assert (cell.value, cell.low, cell.high) == (0.5, None, None)

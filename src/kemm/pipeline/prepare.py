@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kemm.core.cohort import Cohort
-from kemm.core.files import read_arrays, read_json, write_arrays, write_json
+from kemm.core.files import read_arrays, read_json, sha256_of, write_arrays, write_json
 from kemm.core.provenance import fingerprint
 from kemm.core.store import Store
 from kemm.core.types import CaseId
@@ -35,7 +35,7 @@ the barcodes that carry it are."""
 def prepare(inputs: Inputs, store: Store, run: Mapper, progress: Progress) -> StudyData:
     """Everything that is done once, before any fold."""
     reports = refine(inputs, store, run, progress)
-    slides = _packed(inputs, store, progress)
+    slides, slides_identity = _packed(inputs, store, progress)
     config = inputs.study.config
     fields = config.reports.covariates if config.reports else []
     cohort = with_field_covariates(inputs.cohort, reports, fields)
@@ -54,7 +54,7 @@ def prepare(inputs: Inputs, store: Store, run: Mapper, progress: Progress) -> St
             [[name, one.identity] for name, one in sorted(inputs.background.items())],
             inputs.genomics.fingerprint if inputs.genomics else "",
             [[group.name, list(group.columns)] for group in inputs.groups.groups] if inputs.groups else [],
-            inputs.slides.identity if inputs.slides else "",
+            slides_identity,
         ),
     )
     if config.text.encoder in PRETRAINED:
@@ -121,11 +121,12 @@ def _refine_part(
         write_json(folder / "reports.json", refined)
 
 
-def _packed(inputs: Inputs, store: Store, progress: Progress) -> SlideBags | None:
+def _packed(inputs: Inputs, store: Store, progress: Progress) -> tuple[SlideBags | None, str]:
+    """All bags, and an identity of what is in them: of a study that was copied, it is the same."""
     source = inputs.slides
     if source is None:
-        return None
-    key = fingerprint(source.identity, list(inputs.cohort.ids))
+        return None, ""
+    key = fingerprint("packed/2", source.identity, list(inputs.cohort.ids))
     if not store.has("slides", key):
         with (
             progress.stage("pack slides", source.bags) as step,
@@ -134,8 +135,11 @@ def _packed(inputs: Inputs, store: Store, progress: Progress) -> SlideBags | Non
             pack_slides(
                 source, inputs.cohort.ids, folder / "features.npy", folder / "offsets.npy", step.advance
             )
+            digests = [sha256_of(folder / name) for name in ("features.npy", "offsets.npy")]
+            write_json(folder / "content.json", {"sha256": digests})
     entry = store.get("slides", key)
-    return open_slides(entry.path("features.npy"), entry.path("offsets.npy"))
+    content = fingerprint(read_json(entry.path("content.json")))
+    return open_slides(entry.path("features.npy"), entry.path("offsets.npy")), content
 
 
 def _with_vectors(inputs: Inputs, data: StudyData, store: Store, progress: Progress) -> StudyData:

@@ -39,14 +39,14 @@ from kemm.results.evaluation import (
     DEFINITIONS,
     Evaluator,
     Predictions,
-    compare_with_truth,
     median_follow_up,
     summarise_folds,
     warnings_of,
 )
 from kemm.results.explanation import Findings, build_explanation
-from kemm.results.records import CohortSummary, Evaluation, Explanation, PlantedSignal, RunRecord
+from kemm.results.records import CohortSummary, Evaluation, Explanation, RunRecord
 from kemm.results.report import render_report
+from kemm.results.truth import compare_with_truth, planted_signal
 from kemm.training.comparators import models_of
 from kemm.training.crossval import FORMAT, Crossval, finished, read_unit, run_unit
 from kemm.training.dataset import StudyData
@@ -320,10 +320,18 @@ class _Run:
         table = read_table(path)
         truth = dict(zip(table["case_id"], table["true_log_hazard"].astype(float), strict=True))
         planted = path.with_suffix(".json")
-        signals = read_json(planted)["planted"] if planted.is_file() else []
+        known = read_json(planted) if planted.is_file() else {"planted": [], "noise": []}
         explained = self._collect(context)[1]
         effects = [effect for fold in explained for effect in fold["effects"]]
-        found = [_planted(signal, effects) for signal in signals]
+        found = [
+            planted_signal(
+                signal,
+                dict(zip(table["case_id"], table[signal["token"]].astype(float), strict=True)),
+                effects,
+                [one["token"] for one in known["noise"] if one["modality"] == signal["modality"]],
+            )
+            for signal in known["planted"]
+        ]
         return compare_with_truth(predictions, context.models, truth, found)
 
     def _write(
@@ -446,23 +454,6 @@ def _write_report(folder: Path) -> Path:
 def _horizons(evaluation: Evaluation) -> list[float]:
     names = evaluation.models[-1].metrics
     return [float(name.split("@")[1]) for name in names if name.startswith("auc@")]
-
-
-def _planted(signal: Mapping[str, Any], effects: list[Mapping[str, Any]]) -> PlantedSignal:
-    """A planted signal beside the mean effect the model gives to the cases that show it most against least."""
-    mine = [
-        effect["effect"]
-        for effect in effects
-        if (effect["modality"], effect["name"]) == (signal["modality"], signal["token"])
-    ]
-    spread = float(sum(abs(value) for value in mine) / len(mine)) if mine else None
-    return PlantedSignal(
-        name=signal["name"],
-        modality=signal["modality"],
-        true_effect=signal["true_effect"],
-        estimated_effect=spread,
-        found=spread is not None and spread >= 0.05,
-    )
 
 
 def _report_facts(data: StudyData) -> dict[str, str]:

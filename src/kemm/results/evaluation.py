@@ -304,8 +304,9 @@ class Evaluator:
     def _harrell(self, name: str, cell: Callable[[Callable[[], float]], Cell]) -> Cell:
         whole = cell(lambda: _combined(self.parts[name]).c)
         resampled = self.bootstraps[self._cases_of(name)]
-        if whole.value is None or isinstance(resampled, UndefinedMetric):
-            return whole
+        ranks_nobody = all(np.ptp(part.risk) == 0 for part in self.parts[name])
+        if whole.value is None or ranks_nobody or isinstance(resampled, UndefinedMetric):
+            return whole  # a model that gives all the same risk has C 0.5 whoever is drawn
         estimate = resampled.estimate(name)
         known = [value for part in self.parts[name] if (value := self._fold_c(part)) is not None]
         return whole.model_copy(
@@ -535,29 +536,6 @@ def summarise_folds(cohort: Cohort, folds: Sequence[Fold]) -> list[records.FoldS
 def median_follow_up(months: Array, event: NDArray[np.bool_]) -> float | None:
     """Reverse Kaplan-Meier: the median time to censoring, as if nobody had the event."""
     return kaplan_meier(months, ~event).median()
-
-
-def compare_with_truth(
-    predictions: Predictions,
-    models: Sequence[ModelSpec],
-    truth: Mapping[str, float],
-    planted: Sequence[records.PlantedSignal],
-) -> records.Truth:
-    """How close each model's risk is to the planted log hazard: Spearman correlation, mean over folds."""
-    from scipy.stats import spearmanr
-
-    correlation, pairs = {}, []
-    for spec in models:
-        values = []
-        for part in predictions.parts(spec.name):
-            true = np.array([truth[case] for case in part.cases])
-            if np.ptp(part.risk) > 0:
-                values.append(float(spearmanr(part.risk, true).statistic))
-            if spec == models[-1]:
-                pairs.append(count_pairs(part.months, part.event, true))
-        if values:
-            correlation[spec.name] = float(np.mean(values))
-    return records.Truth(true_c=combined_concordance(pairs).c, correlation=correlation, planted=list(planted))
 
 
 def warnings_of(cohort: Cohort, fold_kind: str, folds: Sequence[records.FoldSummary]) -> list[str]:

@@ -183,8 +183,12 @@ class PlantedSignal(Record):
     true_effect: float
     """Log hazard ratio a standard deviation."""
     estimated_effect: float | None
-    """Mean change of the model's log risk with the token, in the same direction; None if not estimable."""
+    """Rise of the model's log risk by this thing for a standard deviation of what was planted; None if not estimable."""
+    error: float | None = None
+    """Standard error of the estimate, over cases."""
     found: bool
+    """The estimate has the sign of the truth, its 95 % interval leaves out zero, and the thing moves the risk more than
+    any of its modality where nothing was planted."""
 
 
 class Evaluation(Record):
