@@ -17,7 +17,8 @@ from kemm import Study, audit_study, refine_study
 from kemm.core.errors import InvalidInput, UsageError
 from kemm.core.files import read_table, write_frame
 from kemm.core.types import CaseId, Statement
-from kemm.modalities.reports import FIELDS, Dropped, RefinedReport, cover_fields
+from kemm.modalities.reports import FIELDS, Dropped, RefinedReport
+from kemm.modalities.reports.counting import cover_fields
 from kemm.pipeline.refining import choose_cases, refined_frame, statements_frame
 from studies import Kemm, StudyFolder, Told
 
@@ -124,7 +125,10 @@ def test_coverage_counts_each_report_once_and_tells_absent_from_silent() -> None
             Statement(kind="necrosis", text="", value="present"),
             dropped=(claim("pN"), claim("pN"), claim("mood")),
         ),
-        report(Statement(kind="margins", text="", value="negative")),
+        report(
+            Statement(kind="margins", text="", value="negative"),
+            Statement(kind="perineural_invasion", text="", value="cannot be assessed"),
+        ),
     ]
     rows = {row.field: row for row in cover_fields(reports)}
     assert list(rows) == [*FIELDS, "other"]
@@ -135,6 +139,7 @@ def test_coverage_counts_each_report_once_and_tells_absent_from_silent() -> None
     assert counted["necrosis"] == (3, 2, 0, 1, 0)
     assert counted["pN"] == (2, 0, 1, 2, 2)
     assert counted["margins"] == (1, 0, 0, 3, 0)  # a negative margin is a finding
+    assert counted["perineural_invasion"] == (1, 0, 1, 3, 0)
     assert counted["other"] == (0, 0, 0, 0, 1)
 
 
@@ -178,6 +183,10 @@ def test_refine_writes_its_tables_and_tells_what_is_in_them(study: StudyFolder, 
     assert (coverage["stated"] + coverage["not_stated"] == len(table)).all()
     assert (coverage["reports"] == len(table)).all()
     assert re.search(rf"^reports +{len(table)} *$", said.out, flags=re.M)
+    silent = coverage.index[coverage["stated"] == 0]
+    assert "ER" in silent
+    told = " ".join(said.out.split()).partition("stated by no report: ")[2].partition(" written:")[0]
+    assert told.split(", ") == list(silent)
     assert re.search(r"^statements a report +\d+\.\d on average *$", said.out, flags=re.M)
     assert re.search(r"^masked in reports +\d+ ", said.out, flags=re.M)
 
@@ -271,7 +280,7 @@ def test_audit_says_how_many_cases_it_left_out(study: StudyFolder, kemm: Kemm) -
     assert f"5 cases, {reports - 5} left out (--cases). It contains patient text." in said.out
     assert f"page: {study}/refined/audit.html" in said.out
     html = (study / "refined" / "audit.html").read_text()
-    assert html.count("<details") == 5
+    assert html.count('<details class="case"') == 5
     assert f"5 of {reports} reports are here; {reports - 5} are left out." in html
     said = kemm("audit", study, "--workers", "1")
     assert f"{reports} cases. It contains" in said.out

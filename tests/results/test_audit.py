@@ -21,9 +21,8 @@ from kemm.modalities.reports import (
     RefinedReport,
     Removed,
     RulesRefiner,
-    count_reports,
-    cover_fields,
 )
+from kemm.modalities.reports.counting import count_reports, cover_fields
 from kemm.results.audit import Audit, AuditCase, render_audit
 from kemm.results.audit.page import CaseView
 
@@ -218,6 +217,19 @@ def test_the_table_counts_reports_and_its_numbers_are_filters(html: str) -> None
     states = set(re.findall(r'data-state="(\w+)"', html))
     options = set(re.findall(r'<option value="(\w+)">', html))
     assert states <= options
+
+
+def test_fields_that_no_report_states_are_named_once_and_not_in_every_case() -> None:
+    silent = RulesRefiner().refine("Kidney. Margins are negative.", cancer_type="KIRC")
+    page = page_of(case(), case(silent))
+    assert page.text.count("Oestrogen receptor") == 1
+    assert (
+        "Oestrogen receptor" in page.text.partition("fields that no report states")[2].partition("Cases")[0]
+    )
+    assert re.search(r"Not stated: [^.]*Tumour grade", page.text)
+    assert "<code>ER</code>" not in render_audit(audit(case()))
+    claimed = replace(REPORT, dropped=(Dropped(kind="ER", value="1", quote=None, why="it has no quote"),))
+    assert "<code>ER</code>" in render_audit(audit(case(claimed)))
 
 
 def test_what_is_left_out_is_said() -> None:

@@ -1,18 +1,11 @@
 """Pathology reports: hide what identifies, read what matters for prognosis, keep the evidence."""
 
-from kemm.modalities.reports.counting import (
-    FieldCoverage,
-    ReportCounts,
-    answers_of,
-    count_reports,
-    cover_fields,
-)
 from kemm.modalities.reports.deidentify import MASK, Deidentified, deidentify
 from kemm.modalities.reports.fields import FIELDS, Field, verify
 from kemm.modalities.reports.outcome import Removed, hide_orders, hide_outcomes
 from kemm.modalities.reports.refiner import Dropped, Prepared, RefinedReport, Refiner, RulesRefiner, prepare
 from kemm.modalities.reports.refiners import REFINERS
-from kemm.modalities.reports.source import ReportsConfig, check_covariates, read_reports
+from kemm.modalities.reports.source import ReportsConfig, read_reports
 
 __all__ = [
     "FIELDS",
@@ -21,18 +14,12 @@ __all__ = [
     "Deidentified",
     "Dropped",
     "Field",
-    "FieldCoverage",
     "Prepared",
     "RefinedReport",
     "Refiner",
     "Removed",
-    "ReportCounts",
     "ReportsConfig",
     "RulesRefiner",
-    "answers_of",
-    "check_covariates",
-    "count_reports",
-    "cover_fields",
     "deidentify",
     "hide_orders",
     "hide_outcomes",
