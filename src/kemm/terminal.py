@@ -184,7 +184,10 @@ def print_refined(console: Console, result: RefineResult) -> None:
     fields.add_column("field", no_wrap=True)
     for name in ("stated", "share", "absent", "not assessable", "dropped"):
         fields.add_column(name, justify="right", no_wrap=True)
+    silent = [row.field for row in result.coverage if not (row.stated or row.dropped)]
     for row in result.coverage:
+        if row.field in silent:
+            continue
         fields.add_row(
             escape(row.field),
             f"{row.stated:,}",
@@ -194,6 +197,8 @@ def print_refined(console: Console, result: RefineResult) -> None:
     console.print(facts, highlight=False)
     console.print()
     console.print(fields, highlight=False)
+    if silent:
+        console.print(f"[dim]stated by no report: {escape(', '.join(silent))}[/]", highlight=False)
     console.print()
 
 

@@ -26,7 +26,8 @@ from kemm.modalities.genomics import (
     read_groups,
     select_groups,
 )
-from kemm.modalities.reports import BY_MODEL, REFINERS, check_covariates, read_reports
+from kemm.modalities.reports import BY_MODEL, REFINERS, read_reports
+from kemm.modalities.reports.covariates import check_covariates
 from kemm.modalities.slides import SlideSource, find_slides, read_table_cases
 from kemm.results.evaluation import median_follow_up
 from kemm.training.splits import Fold, fold_kind, make_folds
@@ -183,7 +184,7 @@ def _names(study: Study, faults: Faults) -> None:
         except KemmError as error:
             faults.add_error(error)
     if study.config.reports is not None:
-        check_covariates(study.config.reports, study.config.cohort.covariates, faults)
+        check_covariates(study.config.reports.covariates, study.config.cohort.covariates, faults)
 
 
 def _refiner(study: Study) -> None:

@@ -16,8 +16,8 @@ from kemm.core.types import CaseId
 from kemm.execution import Mapper, run_here
 from kemm.modalities.encoders import PRETRAINED, fit_encoder
 from kemm.modalities.reports import BY_MODEL, REFINERS, RefinedReport
+from kemm.modalities.reports.covariates import COVARIATE_PREFIX, with_field_covariates
 from kemm.modalities.reports.stored import as_json, from_json
-from kemm.modalities.reports.values import COVARIATE_PREFIX, with_field_covariates
 from kemm.modalities.slides import SlideBags, open_slides, pack_slides
 from kemm.pipeline.asking import refine_by_llm
 from kemm.pipeline.inputs import Inputs, masked_names

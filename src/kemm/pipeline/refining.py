@@ -16,16 +16,13 @@ from kemm.core.provenance import environment
 from kemm.core.store import Store
 from kemm.core.types import CaseId
 from kemm.execution import Processes, usable_cores
-from kemm.modalities.reports import (
-    BY_MODEL,
-    FIELDS,
+from kemm.modalities.reports import BY_MODEL, FIELDS, RefinedReport, verify
+from kemm.modalities.reports.counting import (
     FieldCoverage,
-    RefinedReport,
     ReportCounts,
     answers_of,
     count_reports,
     cover_fields,
-    verify,
 )
 from kemm.pipeline.asking import Plan, plan
 from kemm.pipeline.inputs import Inputs, read_inputs

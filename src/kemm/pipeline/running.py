@@ -29,7 +29,7 @@ from kemm.core.files import (
 from kemm.core.provenance import environment, fingerprint
 from kemm.core.store import Store
 from kemm.execution import Mapper, Processes, usable_cores
-from kemm.modalities.reports import count_reports
+from kemm.modalities.reports.counting import count_reports
 from kemm.modalities.slides import probe_slides
 from kemm.pipeline.inputs import Inputs, describe, read_inputs
 from kemm.pipeline.prepare import doubt_fields, prepare

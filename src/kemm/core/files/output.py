@@ -119,9 +119,13 @@ def write_frame(path: Path, frame: pd.DataFrame) -> None:
     with writing(path) as scratch:
         if path.suffix == ".csv":
             safe = _defused(frame)
-            # A lone carriage return ends a row for many readers, and is not quoted unless all text is.
-            quoting = csv.QUOTE_NONNUMERIC if _has_carriage_return(safe) else csv.QUOTE_MINIMAL
-            safe.to_csv(scratch, index=False, lineterminator="\n", quoting=quoting)
+            safe.to_csv(
+                scratch,
+                index=False,
+                lineterminator="\n",
+                # A lone carriage return ends a row for many readers, and is not quoted unless all text is.
+                quoting=csv.QUOTE_NONNUMERIC if _has_carriage_return(safe) else csv.QUOTE_MINIMAL,
+            )
         else:
             frame.to_parquet(scratch, index=False)
 

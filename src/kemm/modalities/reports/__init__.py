@@ -1,12 +1,5 @@
 """Pathology reports: hide what identifies, read what matters for prognosis, keep the evidence."""
 
-from kemm.modalities.reports.counting import (
-    FieldCoverage,
-    ReportCounts,
-    answers_of,
-    count_reports,
-    cover_fields,
-)
 from kemm.modalities.reports.deidentify import MASK, Deidentified, deidentify
 from kemm.modalities.reports.fields import CANNOT_BE_ASSESSED, FIELDS, Field, fields_for, verify
 from kemm.modalities.reports.grounding import Grounded, ground
@@ -15,7 +8,7 @@ from kemm.modalities.reports.outcome import Removed, hide_orders, hide_outcomes
 from kemm.modalities.reports.refiner import Dropped, Prepared, RefinedReport, Refiner, RulesRefiner, prepare
 from kemm.modalities.reports.refiners import BY_MODEL, REFINERS
 from kemm.modalities.reports.schema import report_model, report_schema, schema_version
-from kemm.modalities.reports.source import ReportsConfig, check_covariates, read_reports
+from kemm.modalities.reports.source import ReportsConfig, read_reports
 
 __all__ = [
     "BY_MODEL",
@@ -26,19 +19,13 @@ __all__ = [
     "Deidentified",
     "Dropped",
     "Field",
-    "FieldCoverage",
     "Grounded",
     "Prepared",
     "RefinedReport",
     "Refiner",
     "Removed",
-    "ReportCounts",
     "ReportsConfig",
     "RulesRefiner",
-    "answers_of",
-    "check_covariates",
-    "count_reports",
-    "cover_fields",
     "deidentify",
     "fields_for",
     "ground",

@@ -12,6 +12,7 @@ from kemm.modalities.reports.refiner import RefinedReport
 
 OTHER = "other"
 """Where claims that name no field are counted."""
+UNASSESSED = "cannot be assessed"
 _ABSENT = ("absent", "none")
 
 
@@ -43,7 +44,7 @@ class FieldCoverage:
     absent: int
     """Of those stated: the report says that it is not there. A negative test is a result of its own."""
     cannot_be_assessed: int
-    """Of those stated: the report says that it could not be told (TX, indeterminate)."""
+    """Of those stated: the report says that it could not be told (NX, indeterminate)."""
     not_stated: int
     dropped: int
 
@@ -119,6 +120,6 @@ def is_absent(statement: Statement) -> bool:
 def cannot_be_assessed(statement: Statement) -> bool:
     """Whether the report says that it could not be told."""
     value = statement.value or ""
-    return value == "indeterminate" or (
+    return value in (UNASSESSED, "indeterminate") or (
         statement.kind in ("pT", "pN", "pM", "stage_group") and value.endswith("X")
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pydantic import Field
@@ -10,8 +10,6 @@ from pydantic import Field
 from kemm.core.errors import Faults, KemmError, nearest
 from kemm.core.files import MISSING_WORDS, read_table, read_text
 from kemm.core.settings import Section
-from kemm.modalities.reports.fields import FIELDS
-from kemm.modalities.reports.values import COVARIATE_PREFIX
 
 SHOWN_CASES = 5
 
@@ -33,27 +31,6 @@ class ReportsConfig(Section):
     """Names to mask besides barcodes, identifiers, dates and the cohort's site codes: hospitals, towns, surgeons."""
     covariates: list[str] = Field(default_factory=list)
     """Fields read from reports that become covariates beside the clinical ones: `grade`, `pT`, `nodes_positive`, ..."""
-
-
-def check_covariates(config: ReportsConfig, clinical: Collection[str], faults: Faults) -> None:
-    """Each of `reports.covariates` is a field, named once, and no clinical covariate has its name already."""
-    for name in dict.fromkeys(config.covariates):
-        if name not in FIELDS:
-            hint = nearest(name, FIELDS)
-            faults.add(
-                f"reports.covariates: {name!r} is no field that is read from reports",
-                f"{hint[0].upper()}{hint[1:]}",
-                file="study.yaml",
-            )
-        elif config.covariates.count(name) > 1:
-            faults.add(f"reports.covariates names {name!r} twice", "Keep one.", file="study.yaml")
-        elif f"{COVARIATE_PREFIX}{name}" in clinical:
-            faults.add(
-                f"cohort.covariates has a {COVARIATE_PREFIX + name!r} already, "
-                f"as the covariate that reports.covariates makes of {name!r} is called",
-                "Rename it in cohort.covariates.",
-                file="study.yaml",
-            )
 
 
 def read_reports(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
-from kemm.core.cohort import Cohort, Covariate
+from kemm.core.cohort import Covariate
 from kemm.core.staging import NotAStage, stage_rank
-from kemm.core.types import CaseId, Statement
+from kemm.core.types import Statement
 from kemm.modalities.reports.fields import FIELDS
 from kemm.modalities.reports.refiner import RefinedReport
 
@@ -30,39 +28,6 @@ FIELD_COVARIATES: tuple[Covariate, ...] = tuple(
     Covariate(name=name, kind="categorical" if name in _CATEGORIES else "numeric") for name in FIELDS
 )
 """One covariate a field, in the order of the registry."""
-COVARIATE_PREFIX = "report "
-"""Sets what a report states apart from a clinical covariate of the same name."""
-
-
-def with_field_covariates(
-    cohort: Cohort, reports: Mapping[CaseId, RefinedReport], fields: Sequence[str]
-) -> Cohort:
-    """The cohort with the named fields of the reports as further covariates, "report grade" and so on.
-
-    A field that a report does not state, or says cannot be assessed, is missing. A field with fewer than two
-    different values in the cohort tells nothing, and is left out.
-    """
-    stated = {case: field_values(report) for case, report in reports.items()}
-    covariates: list[Covariate] = []
-    for one in FIELD_COVARIATES:
-        levels = {values.get(one.name) for values in stated.values()} - {None}
-        if one.name in fields and len(levels) > 1:
-            named = tuple(sorted(map(str, levels))) if one.kind == "categorical" else ()
-            covariates.append(replace(one, name=f"{COVARIATE_PREFIX}{one.name}", levels=named))
-    if not covariates:
-        return cohort
-    kinds = {one.name: one.name.removeprefix(COVARIATE_PREFIX) for one in covariates}
-    cases = tuple(
-        replace(
-            case,
-            covariates={
-                **case.covariates,
-                **{name: stated.get(case.id, {}).get(kind) for name, kind in kinds.items()},
-            },
-        )
-        for case in cohort.cases
-    )
-    return replace(cohort, cases=cases, covariates=(*cohort.covariates, *covariates))
 
 
 def field_values(report: RefinedReport | None) -> dict[str, float | str | None]:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Final
 
 from kemm.core.types import Statement
-from kemm.modalities.reports import FIELDS, MASK, Dropped, FieldCoverage, RefinedReport, Removed, answers_of
-from kemm.modalities.reports.counting import OTHER, cannot_be_assessed, is_absent, kind_of
+from kemm.modalities.reports import FIELDS, MASK, Dropped, RefinedReport, Removed
+from kemm.modalities.reports.counting import (
+    OTHER,
+    UNASSESSED,
+    FieldCoverage,
+    answers_of,
+    cannot_be_assessed,
+    is_absent,
+    kind_of,
+)
 from kemm.results.audit.records import Audit, AuditCase
 from kemm.results.document import render_document
 
@@ -69,6 +77,8 @@ class CaseView:
 
     number: int
     source: AuditCase
+    asked: Collection[str] = tuple(FIELDS)
+    """Fields that any report of the study states."""
 
     @property
     def report(self) -> RefinedReport:
@@ -99,15 +109,23 @@ class CaseView:
             (ORDER, one) for one in self.report.flagged
         ]
         return [
-            Hidden(why, "" if one.reason == why else one.reason, one.quote, self._anchor_of_hidden(one))
+            Hidden(
+                why,
+                "" if one.reason == why else one.reason,
+                # A sentence that borders on one hidden before it begins with what hides that.
+                one.quote.strip(f"{MASK}\r\n "),
+                self._anchor_of_hidden(one),
+            )
             for why, one in spans
         ]
 
     @cached_property
     def not_stated(self) -> list[str]:
-        """Titles of the fields without a statement."""
+        """Titles of the fields that this report does not state, and others do."""
         stated = answers_of(self.report)
-        return [field.title for field in FIELDS.values() if field.name not in stated]
+        return [
+            field.title for field in FIELDS.values() if field.name in self.asked and field.name not in stated
+        ]
 
     @property
     def dropped(self) -> Sequence[Dropped]:
@@ -133,14 +151,15 @@ class CaseView:
         one = self.report.statements[place]
         field = FIELDS.get(one.kind)
         title = field.title if field else "Sentence"
-        remark = "not there" if is_absent(one) else "cannot be assessed" if cannot_be_assessed(one) else ""
+        # Where the value says so itself, there is nothing to explain.
+        is_code = cannot_be_assessed(one) and one.value != UNASSESSED
         return Said(
             number=place,
             title=title,
             value=one.text.removeprefix(f"{title}: ") if field else "",
             quote=one.quote if one.quote is not None else one.text,
             anchor=self._anchors.get(place),
-            remark=remark if one.value not in ("absent", "none") else "",
+            remark=UNASSESSED if is_code else "",
             fault=self.source.faults.get(place),
         )
 
@@ -172,12 +191,18 @@ class Page:
     @cached_property
     def cases(self) -> list[CaseView]:
         """The cases, numbered."""
-        return [CaseView(number, case) for number, case in enumerate(self.audit.cases, start=1)]
+        asked = {row.field for row in self.audit.coverage if row.stated}
+        return [CaseView(number, case, asked) for number, case in enumerate(self.audit.cases, start=1)]
 
     @property
     def fields(self) -> list[FieldCoverage]:
-        """Rows of the table, without claims that name no field."""
-        return [row for row in self.audit.coverage if row.field != OTHER]
+        """Rows of the table: fields that a report states, or that were claimed."""
+        return [row for row in self.audit.coverage if row.field != OTHER and (row.stated or row.dropped)]
+
+    @property
+    def silent(self) -> list[str]:
+        """Titles of the fields that no report states: most are asked of other organs."""
+        return [row.title for row in self.audit.coverage if not (row.stated or row.dropped)]
 
     @property
     def others(self) -> int:
@@ -221,7 +246,10 @@ def _segments(report: RefinedReport, case: int) -> Iterator[Segment]:
     edges = {0, len(text)}
     edges.update(edge for _, *span in spans for edge in span)
     edges.update(edge for one in hidden for edge in (one.start, one.end))
-    edges.update(edge for span in masks for edge in span)
+    # A hidden sentence is one piece, though line breaks stand between its masked characters.
+    edges.update(
+        edge for span in masks for edge in span if not any(one.start < edge < one.end for one in hidden)
+    )
     places = sorted(edge for edge in edges if 0 <= edge <= len(text))
     for number, (start, end) in enumerate(pairwise(places)):
         sentence = next((one for one in hidden if one.start <= start < one.end), None)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kemm.core.types import CaseId
-from kemm.modalities.reports import FieldCoverage, RefinedReport, ReportCounts
+from kemm.modalities.reports import RefinedReport
+from kemm.modalities.reports.counting import FieldCoverage, ReportCounts
 
 
 @dataclass(frozen=True)
