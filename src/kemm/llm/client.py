@@ -285,8 +285,9 @@ class Client:
         self.progress = replace(was, **{name: getattr(was, name) + value for name, value in more.items()})
         self._tell(self.progress)
 
-    async def _on_disk(self, do: Callable[..., Result], *arguments: object) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._disk, do, *arguments)
+    def _on_disk(self, do: Callable[..., Result], *arguments: object) -> asyncio.Future[Result]:
+        # Begun when called, not when awaited: a run that is stopped in between still writes.
+        return asyncio.get_running_loop().run_in_executor(self._disk, do, *arguments)
 
 
 async def _done(work: Callable[[Work], Awaitable[Result]], item: Work) -> Result:
