@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from chat_server import MODEL, ChatServer, Reply, error
-from conftest import Pauses, question
 
+from conftest import Pauses, question
 from kemm.core.errors import InputError, KemmError, PartialError, PolicyError, ServiceError
 from kemm.llm import Answer, Busy, Client, Journal, LLMConfig, NotTaken, Progress, Question
 from kemm.llm.backend import Backend
@@ -63,7 +63,9 @@ def test_a_second_run_sends_nothing(client_of: ClientOf) -> None:
     assert all(isinstance(answer, Answer) and answer.replayed for answer in second.values())
 
 
-@pytest.mark.parametrize("change", [{"temperature": 0.5}, {"seed": 1}, {"max_tokens": 9}, {"structured": "text"}])
+@pytest.mark.parametrize(
+    "change", [{"temperature": 0.5}, {"seed": 1}, {"max_tokens": 9}, {"structured": "text"}]
+)
 def test_a_setting_that_shapes_answers_asks_again(change: dict[str, Any], client_of: ClientOf) -> None:
     with ChatServer([Reply()]) as server:
         all_asked(client_of(server.url), questions(1))
@@ -81,7 +83,9 @@ def test_the_same_question_asked_twice_at_once_is_sent_once(client_of: ClientOf)
 
 
 def test_answers_that_are_none_are_paid_for_once_too(client_of: ClientOf) -> None:
-    with ChatServer([Reply(content=None, refusal="No."), Reply(content=""), Reply(finish_reason="length")]) as server:
+    with ChatServer(
+        [Reply(content=None, refusal="No."), Reply(content=""), Reply(finish_reason="length")]
+    ) as server:
         first = all_asked(client_of(server.url, concurrency=1), questions(3))
         assert all_asked(client_of(server.url), questions(3)) == first
     assert len(server.requests) == 3
@@ -370,7 +374,9 @@ def test_the_budget_is_kept_and_said_to_be_reached(client_of: ClientOf) -> None:
         assert 45 <= sent <= 50
         assert len(found) == sent
         assert client.spent == pytest.approx(sent * 0.02)
-        assert f"of llm.budget 1, {sent * 0.02:.4f} is spent on asked and {1 - sent * 0.02:.4f} left" in str(told)
+        assert f"of llm.budget 1, {sent * 0.02:.4f} is spent on asked and {1 - sent * 0.02:.4f} left" in str(
+            told
+        )
         # A run that goes on counts what is spent; what is journalled costs nothing.
         again, _ = stopped(client_of(server.url, budget=1.0, max_tokens=5, **PRICES), questions(200))
         assert len(server.requests) == sent

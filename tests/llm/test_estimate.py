@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from conftest import question
-
 from kemm.llm import Estimate, LLMConfig, estimate
 from kemm.llm.estimate import tokens_of
 
 
 def test_an_estimate_of_a_hand_counted_run() -> None:
     # 18 characters of instructions and 382 of text are 400, so 100 tokens; twice that is 200.
-    items = [question("x" * 382, schema=None), question("y" * 382, schema=None, max_tokens=500), question("known", schema=None)]
+    items = [
+        question("x" * 382, schema=None),
+        question("y" * 382, schema=None, max_tokens=500),
+        question("known", schema=None),
+    ]
     config = LLMConfig(model="m", max_tokens=1000, price_in=2, price_out=10)
     found = estimate(items, config, is_known=lambda one: one.messages[1].content == "known")
     assert found == Estimate(

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import question
 
+from conftest import question
 from kemm.core.errors import InputError, IntegrityError
 from kemm.llm import Answer, Journal, Question
 from kemm.llm.journal import Asked
@@ -49,7 +49,12 @@ def test_an_answer_is_found_again_as_it_was(tmp_path: Path) -> None:
         asked(question(schema={"type": "object"})),
         asked(question(schema=None)),
         asked(parameters='{"seed": 1}'),
-        asked(Question((replace(question().messages[0], content="Another prompt."), question().messages[1]), question().schema)),
+        asked(
+            Question(
+                (replace(question().messages[0], content="Another prompt."), question().messages[1]),
+                question().schema,
+            )
+        ),
         asked(host="localhost:2"),
         replace(asked(), model="another"),
     ],
@@ -105,7 +110,10 @@ def test_failures_are_written_down_and_answer_nothing(tmp_path: Path) -> None:
 def test_what_was_spent_is_counted_by_host_and_model(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal.sqlite") as journal:
         journal.record(asked(), answer())
-        journal.record(asked(question("x" * 400, schema=None)), replace(answer("y" * 40), tokens_in=None, tokens_out=None))
+        journal.record(
+            asked(question("x" * 400, schema=None)),
+            replace(answer("y" * 40), tokens_in=None, tokens_out=None),
+        )
         journal.record(asked(host="localhost:2"), answer())
         spent = journal.spent("localhost:1", "asked")
     # "What is the grade?" and 400 letters at 4 a token, beside the 10 that were told.
@@ -168,7 +176,9 @@ def damaged(path: Path, how: str) -> Path:
 @pytest.mark.parametrize("how", ["truncated", "overwritten", "not a database"])
 def test_a_damaged_file_is_told_with_a_remedy(how: str, tmp_path: Path) -> None:
     path = damaged(tmp_path / "journal.sqlite", how)
-    with pytest.raises(IntegrityError, match="the journal is damaged .* Restore it from a copy; or move it away") as caught:
+    with pytest.raises(
+        IntegrityError, match=r"the journal is damaged .* Restore it from a copy; or move it away"
+    ) as caught:
         Journal(path)
     assert str(path) in str(caught.value)
     assert caught.value.exit_code == 6
@@ -248,7 +258,8 @@ def test_processes_may_share_one_and_see_each_others_answers(tmp_path: Path) -> 
     path = tmp_path / "journal.sqlite"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, str(path), name], env=environment) for name in ("a", "b")
+        subprocess.Popen([sys.executable, "-c", WRITER, str(path), name], env=environment)
+        for name in ("a", "b")
     ]
     assert [writer.wait(60) for writer in writers] == [0, 0]
     with Journal(path) as journal:

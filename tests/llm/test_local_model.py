@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import question
 
+from conftest import question
 from kemm.core.errors import PolicyError, ServiceError, UsageError
 from kemm.llm import Answer, Client, Journal, LLMConfig, NotTaken, Question, ask_structured, make_backend
 
@@ -44,7 +44,9 @@ def saved_model(folder: Path, seed: int = 0, template: str | None = None) -> Pat
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(["The tumour is of grade 2 and has not invaded.", '{"grade": "2"}'] * 5, trainer)
+    tokenizer.train_from_iterator(
+        ["The tumour is of grade 2 and has not invaded.", '{"grade": "2"}'] * 5, trainer
+    )
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
     fast.chat_template = template
     fast.save_pretrained(folder)
@@ -108,7 +110,7 @@ def test_random_weights_give_valid_json(more: dict[str, Any], model: Path) -> No
 
 def test_without_the_grammar_random_weights_give_none(model: Path) -> None:
     (answer,) = answered(settings(model, structured="text"), closed())
-    with pytest.raises(ValueError, match="Expecting|Extra|Unterminated|Invalid"):
+    with pytest.raises(ValueError, match=r"Expecting|Extra|Unterminated|Invalid"):
         json.loads(answer.text)
     assert answer.mode == "text"
 
@@ -135,7 +137,8 @@ def test_what_the_model_reads_follows_its_template(model: Path, tmp_path: Path) 
     plain = saved_model(tmp_path / "plain")
     strict = saved_model(
         tmp_path / "strict",
-        template="{% if messages[0].role == 'system' %}{{ raise_exception('no system here') }}{% endif %}" + TEMPLATE,
+        template="{% if messages[0].role == 'system' %}{{ raise_exception('no system here') }}{% endif %}"
+        + TEMPLATE,
     )
     expected = {
         model: "<system>What is the grade?</s><user>Grade 2.</s><assistant>",
@@ -170,7 +173,7 @@ def test_other_weights_behind_one_name_are_another_model(tmp_path: Path) -> None
 
 
 def test_the_loop_lives_while_the_model_thinks(model: Path) -> None:
-    async def run() -> tuple[int, Structured]:
+    async def run() -> tuple[int, Answer]:
         config, beats = settings(model), 0
 
         async def beat() -> None:
@@ -186,7 +189,6 @@ def test_the_loop_lives_while_the_model_thinks(model: Path) -> None:
         await backend.close()
         return beats, answer
 
-    Structured = Answer
     beats, answer = asyncio.run(run())
     assert valid(answer.text)
     assert beats >= 5
@@ -208,12 +210,16 @@ def test_a_question_that_is_given_up_stops_the_model(model: Path) -> None:
 
 
 def test_an_answer_that_takes_too_long_is_told(model: Path) -> None:
-    with pytest.raises(NotTaken, match=r"was not done with an answer after 0\.02 s and \d+ tokens\. Raise llm\.timeout_s"):
+    with pytest.raises(
+        NotTaken, match=r"was not done with an answer after 0\.02 s and \d+ tokens\. Raise llm\.timeout_s"
+    ):
         answered(settings(model, timeout_s=0.02, max_tokens=400, structured="text"), closed())
 
 
 def test_a_question_beyond_the_window_is_refused_with_the_numbers(model: Path) -> None:
-    with pytest.raises(NotTaken, match=r"a question of \d+ tokens and an answer of up to 120 do not fit into the 512 tokens"):
+    with pytest.raises(
+        NotTaken, match=r"a question of \d+ tokens and an answer of up to 120 do not fit into the 512 tokens"
+    ):
         answered(settings(model), closed("word " * 2000))
 
 
@@ -242,7 +248,9 @@ def test_a_model_that_is_not_here_is_not_fetched(tmp_path: Path, monkeypatch: py
         raise AssertionError("the network was asked")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    with pytest.raises(ServiceError, match=r"'nobody/nothing' could not be loaded: .*hf download nobody/nothing"):
+    with pytest.raises(
+        ServiceError, match=r"'nobody/nothing' could not be loaded: .*hf download nobody/nothing"
+    ):
         make_backend(LLMConfig(backend="transformers", model="nobody/nothing"))
     with pytest.raises(ServiceError, match="could not be loaded"):
         make_backend(LLMConfig(backend="transformers", model=str(tmp_path)))
@@ -253,7 +261,9 @@ def test_missing_optional_parts_are_named(model: Path, monkeypatch: pytest.Monke
 
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "llguidance", None)
-        with pytest.raises(UsageError, match=r"pip install 'kemm\[llm-local\]', or set llm.structured to text"):
+        with pytest.raises(
+            UsageError, match=r"pip install 'kemm\[llm-local\]', or set llm.structured to text"
+        ):
             answered(settings(model), closed())
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(UsageError, match=r"pip install 'kemm\[llm-local\]'"):
