@@ -20,7 +20,13 @@ SCHEMA: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("KEMM_LLM_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+    for name in (
+        "KEMM_LLM_API_KEY",
+        "OPENAI_API_KEY",
+        "OPENAI_BASE_URL",
+        "OPENAI_ORG_ID",
+        "OPENAI_PROJECT_ID",
+    ):
         monkeypatch.delenv(name, raising=False)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -54,9 +60,7 @@ def client_of(tmp_path: Path, pauses: Pauses) -> Iterator[Callable[..., Client]]
         config = LLMConfig(**{"model": "asked", "base_url": url, "timeout_s": 20, **settings})
         journal = Journal(path or tmp_path / "journal.sqlite")
         journals.append(journal)
-        return Client(
-            backend(config) if backend else None, journal, config, sleep=pauses, random=lambda: 1.0
-        )
+        return Client(backend(config) if backend else None, journal, config, sleep=pauses, random=lambda: 1.0)
 
     yield make
     for journal in journals:

@@ -12,13 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import question
 
+from conftest import question
 from kemm.core.errors import InputError, IntegrityError
 from kemm.llm import Answer, Journal, Question
-from kemm.llm.journal import Asked
+from kemm.llm.journal import Asked, Call
 
 MODEL = "tiny-1"
+
+
+def write(journal: Journal, what: Asked, answered: Answer) -> list[str]:
+    (others,) = journal.record([Call(what, answered)])
+    return others
 
 
 def asked(what: Question | None = None, *, host: str = "localhost:1", parameters: str = "{}") -> Asked:
@@ -33,7 +38,7 @@ def test_an_answer_is_found_again_as_it_was(tmp_path: Path) -> None:
     told = replace(answer("Grade 2: \ud800 Ω"), tokens_out=None, mode="text", finish_reason="length")
     with Journal(tmp_path / "a" / "journal.sqlite") as journal:
         assert journal.find(asked()) is None
-        assert journal.record(asked(), told) == []
+        assert write(journal, asked(), told) == []
     with Journal(tmp_path / "a" / "journal.sqlite") as journal:
         found = journal.find(asked())
     # Half a surrogate pair has no place in UTF-8.
@@ -49,22 +54,27 @@ def test_an_answer_is_found_again_as_it_was(tmp_path: Path) -> None:
         asked(question(schema={"type": "object"})),
         asked(question(schema=None)),
         asked(parameters='{"seed": 1}'),
-        asked(Question((replace(question().messages[0], content="Another prompt."), question().messages[1]), question().schema)),
+        asked(
+            Question(
+                (replace(question().messages[0], content="Another prompt."), question().messages[1]),
+                question().schema,
+            )
+        ),
         asked(host="localhost:2"),
         replace(asked(), model="another"),
     ],
 )
 def test_an_answer_is_to_its_own_question_only(other: Asked, tmp_path: Path) -> None:
     with Journal(tmp_path / "journal.sqlite") as journal:
-        journal.record(asked(), answer())
+        write(journal, asked(), answer())
         assert journal.find(other) is None
         assert journal.find(asked()) == answer()
 
 
 def test_the_same_model_at_another_host_is_the_same_model(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal.sqlite") as journal:
-        journal.record(asked(), answer("{}"))
-        journal.record(asked(question("new"), host="localhost:2"), answer("[]"))
+        write(journal, asked(), answer("{}"))
+        write(journal, asked(question("new"), host="localhost:2"), answer("[]"))
         # Now it is known which model the name stands for there.
         assert journal.find(asked(host="localhost:2")) == answer("{}")
         assert journal.find(asked(host="localhost:3"), any_host=True) == answer("{}")
@@ -72,28 +82,36 @@ def test_the_same_model_at_another_host_is_the_same_model(tmp_path: Path) -> Non
 
 def test_the_first_of_two_answers_counts(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal.sqlite") as journal:
-        journal.record(asked(), answer("first"))
-        journal.record(asked(), answer("second"))
+        write(journal, asked(), answer("first"))
+        write(journal, asked(), answer("second"))
         found = journal.find(asked())
     assert found is not None
     assert found.text == "first"
 
 
+def test_calls_that_are_written_together_are_told_one_by_one(tmp_path: Path) -> None:
+    calls = [Call(asked(question(text)), answer(model=model)) for text, model in ("1a", "2a", "3b", "4a")]
+    calls[2] = Call(asked(question("3")), answer(model="b"))
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        assert journal.record(calls) == [[], [], ["a"], []]
+        assert [journal.find(call.asked) is None for call in calls] == [False, False, True, False]
+
+
 def test_another_model_behind_the_name_is_told_and_kept_aside(tmp_path: Path) -> None:
     new = question("new")
     with Journal(tmp_path / "journal.sqlite") as journal:
-        journal.record(asked(), answer())
-        assert journal.record(asked(new), answer(model="tiny-2")) == [MODEL]
+        write(journal, asked(), answer())
+        assert write(journal, asked(new), answer(model="tiny-2")) == [MODEL]
         assert journal.find(asked(new)) is None
         assert journal.find(asked(new), mixture=True) == answer(model="tiny-2")
         assert journal.models("asked", "localhost:1") == [MODEL]
         assert journal.models("asked", "localhost:1", mixture=True) == [MODEL, "tiny-2"]
-        assert journal.record(asked(new, host="localhost:2"), answer(model="tiny-2")) == []
+        assert write(journal, asked(new, host="localhost:2"), answer(model="tiny-2")) == []
 
 
 def test_failures_are_written_down_and_answer_nothing(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal.sqlite") as journal:
-        journal.record_failure(asked(), "429", 0.1)
+        journal.record([Call(asked(), None, "429", 0.1)])
         assert journal.find(asked()) is None
         assert journal.models("asked") == []
         assert journal.spent("localhost:1", "asked").calls == 0
@@ -104,9 +122,13 @@ def test_failures_are_written_down_and_answer_nothing(tmp_path: Path) -> None:
 
 def test_what_was_spent_is_counted_by_host_and_model(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal.sqlite") as journal:
-        journal.record(asked(), answer())
-        journal.record(asked(question("x" * 400, schema=None)), replace(answer("y" * 40), tokens_in=None, tokens_out=None))
-        journal.record(asked(host="localhost:2"), answer())
+        write(journal, asked(), answer())
+        write(
+            journal,
+            asked(question("x" * 400, schema=None)),
+            replace(answer("y" * 40), tokens_in=None, tokens_out=None),
+        )
+        write(journal, asked(host="localhost:2"), answer())
         spent = journal.spent("localhost:1", "asked")
     # "What is the grade?" and 400 letters at 4 a token, beside the 10 that were told.
     assert (spent.calls, spent.tokens_in, spent.tokens_out) == (2, 10 + 418 // 4, 5 + 10)
@@ -117,7 +139,7 @@ def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         with Journal(path) as journal:
-            journal.record(asked(), answer())
+            write(journal, asked(), answer())
             there = sorted(tmp_path.iterdir())
             modes = {stat.S_IMODE(file.stat().st_mode) for file in there}
     finally:
@@ -141,7 +163,7 @@ def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
 )
 def test_nothing_in_it_can_be_changed(statement: str, tmp_path: Path) -> None:
     with Journal(tmp_path / "journal.sqlite") as journal:
-        journal.record(asked(), answer())
+        write(journal, asked(), answer())
         database = sqlite3.connect(journal.path)
         with pytest.raises(sqlite3.IntegrityError, match="the journal is append-only"):
             database.execute(statement)
@@ -152,7 +174,7 @@ def test_nothing_in_it_can_be_changed(statement: str, tmp_path: Path) -> None:
 def damaged(path: Path, how: str) -> Path:
     with Journal(path) as journal:
         for number in range(50):
-            journal.record(asked(question(f"text {number}")), answer("long " * 200))
+            write(journal, asked(question(f"text {number}")), answer("long " * 200))
     data = bytearray(path.read_bytes())
     match how:
         case "truncated":
@@ -168,7 +190,9 @@ def damaged(path: Path, how: str) -> Path:
 @pytest.mark.parametrize("how", ["truncated", "overwritten", "not a database"])
 def test_a_damaged_file_is_told_with_a_remedy(how: str, tmp_path: Path) -> None:
     path = damaged(tmp_path / "journal.sqlite", how)
-    with pytest.raises(IntegrityError, match="the journal is damaged .* Restore it from a copy; or move it away") as caught:
+    with pytest.raises(
+        IntegrityError, match=r"the journal is damaged .* Restore it from a copy; or move it away"
+    ) as caught:
         Journal(path)
     assert str(path) in str(caught.value)
     assert caught.value.exit_code == 6
@@ -177,7 +201,7 @@ def test_a_damaged_file_is_told_with_a_remedy(how: str, tmp_path: Path) -> None:
 def test_a_flipped_byte_in_an_answer_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     with Journal(path) as journal:
-        journal.record(asked(), answer("the tumour is of grade 2"))
+        write(journal, asked(), answer("the tumour is of grade 2"))
     data = path.read_bytes()
     assert data.count(b"grade 2") == 1
     path.write_bytes(data.replace(b"grade 2", b"grade 3"))
@@ -216,15 +240,15 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_threads_may_share_one(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal.sqlite") as journal:
 
-        def write(thread: int) -> None:
+        def work(thread: int) -> None:
             for number in range(20):
                 what = asked(question(f"{thread}/{number}"))
-                journal.record(what, answer(f"{thread}/{number}"))
+                write(journal, what, answer(f"{thread}/{number}"))
                 found = journal.find(what)
                 assert found is not None
                 assert found.text == f"{thread}/{number}"
 
-        threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -235,12 +259,12 @@ def test_threads_may_share_one(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from conftest import question
-from test_journal import answer, asked
+from test_journal import answer, asked, write
 from kemm.llm import Journal
 
 journal = Journal(sys.argv[1])
 for number in range(40):
-    journal.record(asked(question(f"{sys.argv[2]}/{number}")), answer(sys.argv[2]))
+    write(journal, asked(question(f"{sys.argv[2]}/{number}")), answer(sys.argv[2]))
 """
 
 
@@ -248,7 +272,8 @@ def test_processes_may_share_one_and_see_each_others_answers(tmp_path: Path) -> 
     path = tmp_path / "journal.sqlite"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, str(path), name], env=environment) for name in ("a", "b")
+        subprocess.Popen([sys.executable, "-c", WRITER, str(path), name], env=environment)
+        for name in ("a", "b")
     ]
     assert [writer.wait(60) for writer in writers] == [0, 0]
     with Journal(path) as journal:

@@ -52,7 +52,9 @@ def test_any_other_host_is_refused_with_the_permission_it_needs(url: str, host: 
     require_allowed(url, host)
 
 
-@pytest.mark.parametrize("allowed", ["example.org", "*.example.org", "*", "", "xapi.example.org", "api.example.org.evil.net"])
+@pytest.mark.parametrize(
+    "allowed", ["example.org", "*.example.org", "*", "", "xapi.example.org", "api.example.org.evil.net"]
+)
 def test_a_permission_is_for_one_host_exactly(allowed: str) -> None:
     with pytest.raises(PolicyError, match=r"api\.example\.org"):
         require_allowed("https://api.example.org/v1", allowed)

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from chat_server import MODEL, ChatServer, Reply, error
-from conftest import SCHEMA, Pauses, question
 from pytest_httpserver import HTTPServer
 
+from conftest import SCHEMA, Pauses, question
 from kemm.core.errors import KemmError, PolicyError, ServiceError, UsageError
 from kemm.llm import Answer, Busy, Client, LLMConfig, NotTaken, make_backend
 
@@ -96,7 +96,9 @@ def test_the_way_is_found_once_by_questions_sent_together(client_of: ClientOf) -
     async def run(client: Client) -> None:
         async with client:
             many = [(str(number), question(f"text {number}")) for number in range(20)]
-            assert [answer async for _, answer in client.ask_all(many) if not isinstance(answer, Answer)] == []
+            assert [
+                answer async for _, answer in client.ask_all(many) if not isinstance(answer, Answer)
+            ] == []
 
     with ChatServer(without("json_schema", "json_object")) as server:
         asyncio.run(run(client_of(server.url, concurrency=4)))
@@ -135,14 +137,22 @@ def test_the_limit_goes_by_its_newer_name_where_the_server_wants_it(client_of: C
 
 @pytest.mark.parametrize(
     ("status", "remedy"),
-    [(401, "KEMM_LLM_API_KEY"), (403, "ask for access"), (404, "check llm.model"), (418, "Check llm.base_url")],
+    [
+        (401, "KEMM_LLM_API_KEY"),
+        (403, "ask for access"),
+        (404, "check llm.model"),
+        (418, "Check llm.base_url"),
+    ],
 )
 def test_a_status_that_will_not_pass_is_told_at_once_with_what_to_do(
     status: int, remedy: str, client_of: ClientOf, pauses: Pauses
 ) -> None:
     with ChatServer([error(status, "no")]) as server:
         told = failure(client_of(server.url))
-        assert f"{server.url.removeprefix('http://').removesuffix('/v1')} answered with status {status}" in str(told)
+        assert (
+            f"{server.url.removeprefix('http://').removesuffix('/v1')} answered with status {status}"
+            in str(told)
+        )
     assert remedy in str(told)
     assert told.exit_code == 5
     assert (len(server.requests), pauses) == (1, [])
@@ -225,7 +235,12 @@ def test_a_huge_answer_is_cut_off(client_of: ClientOf) -> None:
 
 @pytest.mark.parametrize(
     ("body", "looks"),
-    [(b"<!DOCTYPE html><p>Log in", "a web page"), (b"", "an empty page"), (b"[1]", "3 bytes"), (b"{}", "2 bytes")],
+    [
+        (b"<!DOCTYPE html><p>Log in", "a web page"),
+        (b"", "an empty page"),
+        (b"[1]", "3 bytes"),
+        (b"{}", "2 bytes"),
+    ],
 )
 def test_what_is_no_completion_is_told_as_what_it_is(body: bytes, looks: str, client_of: ClientOf) -> None:
     with ChatServer([Reply(body=body)]) as server:
@@ -282,7 +297,9 @@ def test_the_key_is_sent_and_shown_nowhere(
     assert "tumour" not in caplog.text  # nor is the text of a patient in any log
 
 
-@pytest.mark.parametrize("quoted", ["invalid input 'Mrs Example has a\ntumour of grade 2' at 3", "bad: Mrs Example has a tumour"])
+@pytest.mark.parametrize(
+    "quoted", ["invalid input 'Mrs Example has a\ntumour of grade 2' at 3", "bad: Mrs Example has a tumour"]
+)
 def test_a_servers_message_that_quotes_the_patient_is_not_shown(quoted: str, client_of: ClientOf) -> None:
     with ChatServer([error(422, quoted)]) as server, pytest.raises(NotTaken) as caught:
         asked(client_of(server.url), question("Mrs Example has a tumour of grade 2, seen at 3 o'clock."))
@@ -291,12 +308,14 @@ def test_a_servers_message_that_quotes_the_patient_is_not_shown(quoted: str, cli
 
 
 def test_a_host_that_is_not_permitted_is_never_connected_to() -> None:
-    with pytest.raises(PolicyError, match="points to llm.example.org, which is not this machine"):
+    with pytest.raises(PolicyError, match=r"points to llm\.example\.org, which is not this machine"):
         make_backend(LLMConfig(model="m", base_url="https://llm.example.org/v1"))
 
 
 def test_an_unknown_backend_suggests_the_nearest() -> None:
-    with pytest.raises(UsageError, match="no language model backend is called 'opnai'; did you mean 'openai'"):
+    with pytest.raises(
+        UsageError, match="no language model backend is called 'opnai'; did you mean 'openai'"
+    ):
         make_backend(LLMConfig(model="m", backend="opnai"))
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TypeVar
@@ -15,19 +15,24 @@ from weakref import WeakValueDictionary
 
 from kemm.core.errors import SHOWN_FAULTS, InputError, KemmError, PolicyError, ServiceError
 from kemm.llm.backend import Answer, Backend, Busy, NotTaken, Question
+from kemm.llm.desk import Desk
 from kemm.llm.estimate import CHARACTERS_A_TOKEN, tokens_of
-from kemm.llm.journal import Asked, Journal
+from kemm.llm.journal import Asked, Call, Journal
 from kemm.llm.settings import LLMConfig
 from kemm.llm.spending import Progress, Purse
 
 Work = TypeVar("Work")
 Result = TypeVar("Result")
 
+Written = asyncio.Future[list[str]]
+"""Done when an answer is on disk: the journal's models, if the answer is by another."""
+
 LONGEST_PAUSE_S = 60.0
 PATIENCE_S = 600.0
 """A server that says when to come back is waited for this long in all, a question; else it counts as failing."""
 _FIRST_PAUSE_S = 1.0
 _FAILURES_IN_A_ROW = 3
+_STALE_S = 2.0
 
 
 class Missing(InputError):
@@ -56,8 +61,7 @@ class Client:
         self._slots = asyncio.Semaphore(config.concurrency)
         # The same question asked twice at once waits for its own answer.
         self._asking: WeakValueDictionary[tuple[str, ...], asyncio.Lock] = WeakValueDictionary()
-        # One thread, so that a slow disk holds up neither the calls under way nor the order of rows.
-        self._disk = ThreadPoolExecutor(1, thread_name_prefix="kemm-journal")
+        self._desk = Desk(journal, any_host=backend is None, mixture=config.allow_mixture)
         self._host = backend.host if backend else ""
         self._failures_in_a_row = 0
         self._ended_by: KemmError | None = None
@@ -73,7 +77,7 @@ class Client:
 
     async def close(self) -> None:
         """Write down what was answered, and let the backend go. The journal stays open: it was not opened here."""
-        await asyncio.get_running_loop().run_in_executor(None, self._disk.shutdown)
+        await self._desk.close()
         if self.backend:
             await self.backend.close()
 
@@ -84,7 +88,7 @@ class Client:
 
     def is_known(self, question: Question) -> bool:
         """Whether the journal answers it."""
-        return self._find(self._asked(question)) is not None
+        return self._desk.find(self._asked(question)) is not None
 
     async def ask(self, question: Question) -> Answer:
         """The answer, from the journal or the model. Complete or not: what was paid for is kept and told again.
@@ -100,25 +104,35 @@ class Client:
         asked = self._asked(question)
         key = (question.prompt_hash, question.text_hash, question.schema_hash, asked.parameters)
         lock = self._asking.setdefault(key, asyncio.Lock())
-        async with lock, self._slots:
-            found = await self._on_disk(self._find, asked)
-            if found is not None:
-                self._count(replayed=1)
-                return found
-            if self.backend is None:
-                raise Missing(
-                    f"{self.journal.path}: no answer to this question by {self.config.model}, and the run is offline. "
-                    "Run once without offline."
-                )
+        async with lock:
             try:
-                return await self._ask_patiently(self.backend, asked)
+                if found := await self._look_up(asked):
+                    return found
+                if self.backend is None:
+                    raise Missing(
+                        f"{self.journal.path}: no answer to this question by {self.config.model}, and the run is "
+                        "offline. Run once without offline."
+                    )
+                looked = time.monotonic()
+                # A place is for a call under way; the journal is read and written outside.
+                async with self._slots:
+                    # Another process may have asked, if the wait for a place was long.
+                    if time.monotonic() - looked > _STALE_S and (found := await self._look_up(asked)):
+                        return found
+                    answer, written = await self._ask_patiently(self.backend, asked)
+                others = await asyncio.shield(written)
+                if others:
+                    raise self._mixed(answer, others)
             except (Busy, NotTaken):
                 self._count(failed=1)
+                raise
+            except Missing:
                 raise
             except KemmError as error:
                 # Questions that wait for their turn would only meet the same end.
                 self._ended_by = self._ended_by or error
                 raise
+        return answer
 
     async def ask_all(
         self, items: Iterable[tuple[str, Question]]
@@ -177,11 +191,17 @@ class Client:
         if missing:
             raise Missing(self._told_missing(missing))
 
-    async def _ask_patiently(self, backend: Backend, asked: Asked) -> Answer:
+    async def _look_up(self, asked: Asked) -> Answer | None:
+        found = await self._desk.look_up(asked)
+        if found is not None:
+            self._count(replayed=1)
+        return found
+
+    async def _ask_patiently(self, backend: Backend, asked: Asked) -> tuple[Answer, Written]:
         failures, waited = 0, 0.0
         while True:
             try:
-                answer = await self._ask_once(backend, asked)
+                answered = await self._ask_once(backend, asked)
             except Busy as error:
                 pause = self._pause(error, failures, waited)
                 # A server that says when to come back is working as it should: that is no failure.
@@ -197,7 +217,7 @@ class Client:
                 await self._sleep(pause)
             else:
                 self._failures_in_a_row = 0
-                return answer
+                return answered
 
     def _pause(self, error: Busy, failures: int, waited: float) -> float | None:
         """Seconds until the next try; None to give up.
@@ -212,9 +232,9 @@ class Client:
             return None
         return float(min(LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**failures) * self._random())
 
-    async def _ask_once(self, backend: Backend, asked: Asked) -> Answer:
+    async def _ask_once(self, backend: Backend, asked: Asked) -> tuple[Answer, Written]:
         if self._ended_by is not None:
-            raise type(self._ended_by)(*self._ended_by.args)
+            raise copy.copy(self._ended_by)
         question = asked.question
         expected = tokens_of(question)
         most = self.config.money(expected, question.max_tokens or self.config.max_tokens)
@@ -223,33 +243,25 @@ class Client:
         started, cost = time.monotonic(), 0.0
         try:
             answer = await backend.ask(question)
-            tokens_in = answer.tokens_in if answer.tokens_in is not None else expected
-            tokens_out = (
-                answer.tokens_out if answer.tokens_out is not None else len(answer.text) // CHARACTERS_A_TOKEN
-            )
+            # Paid for: from here on it is written down, even if whoever waits for it is stopped.
+            written = self._desk.write(Call(asked, answer))
+            tokens_in, tokens_out = _tokens(answer, expected)
             cost = self.config.money(tokens_in, tokens_out)
-            # Paid for: written down even if whoever waits for it is stopped now.
-            others = await asyncio.shield(self._on_disk(self._record, asked, answer))
         except (Busy, NotTaken) as error:
             seconds = time.monotonic() - started
-            await asyncio.shield(self._on_disk(self.journal.record_failure, asked, error.outcome, seconds))
+            await asyncio.shield(self._desk.write(Call(asked, None, error.outcome, seconds)))
             raise
         finally:
             await self._purse.settle(most, cost)
         self._count(answered=1, tokens_in=tokens_in, tokens_out=tokens_out, money=cost)
-        if others:
-            raise PolicyError(
-                f"{self._host} answered with the model {answer.model}, where the journal {self.journal.path} holds answers "
-                f"of {', '.join(others)}. Serve that model again; or move the journal away, to ask everything of the new one; "
-                "or set llm.allow_mixture to use both together."
-            )
-        return answer
+        return answer, written
 
-    def _record(self, asked: Asked, answer: Answer) -> list[str]:
-        return self.journal.record(asked, answer, mixture=self.config.allow_mixture)
-
-    def _find(self, asked: Asked) -> Answer | None:
-        return self.journal.find(asked, any_host=self.backend is None, mixture=self.config.allow_mixture)
+    def _mixed(self, answer: Answer, others: list[str]) -> PolicyError:
+        return PolicyError(
+            f"{self._host} answered with the model {answer.model}, where the journal {self.journal.path} holds answers "
+            f"of {', '.join(others)}. Serve that model again; or move the journal away, to ask everything of the new one; "
+            "or set llm.allow_mixture to use both together."
+        )
 
     def _asked(self, question: Question) -> Asked:
         config = self.config
@@ -285,9 +297,15 @@ class Client:
         self.progress = replace(was, **{name: getattr(was, name) + value for name, value in more.items()})
         self._tell(self.progress)
 
-    async def _on_disk(self, do: Callable[..., Result], *arguments: object) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._disk, do, *arguments)
-
 
 async def _done(work: Callable[[Work], Awaitable[Result]], item: Work) -> Result:
     return await work(item)
+
+
+def _tokens(answer: Answer, expected: int) -> tuple[int, int]:
+    """Of a question and its answer, reckoned where the server has not counted."""
+    tokens_in, tokens_out = answer.tokens_in, answer.tokens_out
+    return (
+        expected if tokens_in is None else tokens_in,
+        len(answer.text) // CHARACTERS_A_TOKEN if tokens_out is None else tokens_out,
+    )

@@ -11,7 +11,7 @@ import hashlib
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,6 +73,18 @@ class Asked:
     parameters: str
     """Settings that shape an answer, as canonical JSON."""
     question: Question
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call as it is written down."""
+
+    asked: Asked
+    answer: Answer | None
+    """None where there was none."""
+    outcome: str = ANSWERED
+    """For a call without an answer, why: "429", "timeout"."""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -163,27 +175,25 @@ class Journal:
             ).fetchall()
         return [row[0] for row in rows]
 
-    def record(self, asked: Asked, answer: Answer, *, mixture: bool = False) -> list[str]:
-        """Write an answer down, for good. The models of this host's journalled answers, if the answer's is none of them.
+    def record(self, calls: Sequence[Call], *, mixture: bool = False) -> list[list[str]]:
+        """Write calls down, for good, at the cost of one commit.
 
+        For each call: the models of this host's journalled answers, if that of its answer is none of them.
         Such an answer is kept aside: it is found only where a mixture is allowed.
         """
         with self._transaction():
-            known = [
-                row[0]
-                for row in self._database.execute(
-                    f"SELECT DISTINCT model_returned FROM ({_MODELS})",
-                    _models_of(asked.model, asked.host, False),
-                )
-            ]
-            others = known if known and answer.model not in known and not mixture else []
-            self._insert(asked, MIXTURE if others else ANSWERED, answer, answer.seconds)
-        return others
+            return [self._record(call, mixture) for call in calls]
 
-    def record_failure(self, asked: Asked, outcome: str, seconds: float) -> None:
-        """Write down a call that brought no answer."""
-        with self._transaction():
-            self._insert(asked, outcome, None, seconds)
+    def _record(self, call: Call, mixture: bool) -> list[str]:
+        asked, answer = call.asked, call.answer
+        if answer is None:
+            self._insert(asked, call.outcome, None, call.seconds)
+            return []
+        query = f"SELECT DISTINCT model_returned FROM ({_MODELS})"
+        known = [row[0] for row in self._database.execute(query, _models_of(asked.model, asked.host, False))]
+        others = known if known and answer.model not in known and not mixture else []
+        self._insert(asked, MIXTURE if others else ANSWERED, answer, answer.seconds)
+        return others
 
     def spent(self, host: str, model: str) -> Spent:
         """What all calls to a model at a host took, those of earlier runs included."""

@@ -85,7 +85,8 @@ class LocalModel:
 
         def ended(*_: object, **__: object) -> Tensor:
             late = time.monotonic() - started > config.timeout_s
-            return torch.tensor([late or stop.is_set()], device=self._device)
+            answer: Tensor = torch.tensor([late or stop.is_set()], device=self._device)
+            return answer
 
         way: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         if config.temperature:
