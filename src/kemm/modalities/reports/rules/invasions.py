@@ -7,7 +7,7 @@ from kemm.modalities.reports.rules.spread import INVASION, TUMOUR_VERB, Finding
 _TUMOUR = r"(?:tumor|carcinoma|adenocarcinoma|melanoma|malignan\w+|neoplasm|disease|involvement|invasion)"
 _SMALL_WORDS = (
     r"(?: (?:to|into|through|beyond|focally|extensively|the|of|by|and|or|left|right|both|bilateral|adjacent"
-    r"|surrounding|overlying|superficial|deep|inner|outer|its|wall|base|up|microscopic\w*|tumor))"
+    r"|surrounding|overlying|superficial|deep|inner|outer|its|wall|base|up|deeply|directly|also|partly|microscopic\w*|tumor))"
 )
 
 
@@ -60,9 +60,15 @@ RHABDOID = Finding(
 
 PARAMETRIUM = into(r"parametri(?:um|a|al)(?: (?:soft )?tissues?)?")
 
+_DEPOSITS = (
+    r"\b(?:number of )?(?:discontinuous )?(?:extramural |pericolonic |pericolorectal |mesenteric |satellite )?tumor"
+    r" deposits?\b(?: ?\(s\))?"
+)
+_COUNTED = r"(?:\s?\([^()\n]{0,30}\))?\s?[:=]\s?"
 DEPOSITS = Finding(
-    mention=r"\b(?:discontinuous )?(?:extramural |pericolonic |pericolorectal |mesenteric |satellite )?tumou?r deposits?(?: ?\(s\))?",
-    absent=r"\b(?:number of )?tumor deposits?(?: ?\(s\))?\s?[:=]\s?(?:0|zero|o)\b",
+    mention=rf"{_DEPOSITS}(?!{_COUNTED}\d)",
+    absent=rf"{_DEPOSITS}{_COUNTED}0\b",
+    present=rf"{_DEPOSITS}{_COUNTED}[1-9]\d?\b",
 )
 PERFORATION = Finding(
     mention=r"\b(?:macroscopic |gross )?(?:tumor |bowel |colonic )?perforat(?:ion|ed)(?: of (?:the )?(?:tumor|bowel|colon))?",
@@ -104,7 +110,9 @@ EXTRAPROSTATIC = Finding(
     ),
     elsewhere=r"lymph node|nodal",
 )
-SEMINAL_VESICLE = into(r"seminal vesicles?(?: ?\(s\))?(?: \((?:left|right|bilateral)\))?")
+SEMINAL_VESICLE = into(
+    r"seminal vesicles?(?: ?\(s\))?(?:,? \(?(?:(?:left|right|bilateral|and) ?){1,3}\)?)?(?!\w)"
+)
 MUSCULARIS = into(
     r"(?:(?:detrusor|deep|superficial) )*(?:muscularis propria|detrusor muscle|detrusor)(?: \([^()\n]{0,30}\))?",
     absent=r"\bmuscularis propria is present(?: and)? (?:is )?(?:uninvolved|free|negative)",
