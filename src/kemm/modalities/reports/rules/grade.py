@@ -33,7 +33,7 @@ _WELL = r"well|moderate(?:ly)?|poor(?:ly)?"
 _DIFFERENTIATED = re.compile(
     rf"\b(?P<a>{_WELL}|un|intermediate)(?:\s?(?:-|to|and|,|or"
     rf"|/)?\s?(?:to\s)?(?P<b>{_WELL}))?[\s-]{{0,3}}(?:differentiated|differentiation)"
-    rf"|\b(?:grade|differentiation)[^.;\n\d]{{0,12}}[:=]\s{{0,2}}(?P<c>{_WELL})\b"
+    rf"|\b(?:grade|differentiation)[^.;\n\d]{{0,12}}[:=]\s{{0,2}}(?P<c>{_WELL})\b(?:\s?(?:-|to|and|/)\s?(?P<d>{_WELL})\b)?"
 )
 _LEVEL = {"w": 1, "m": 2, "i": 2, "p": 3, "u": 4}
 _SCORE = re.compile(
@@ -85,7 +85,7 @@ def parse_grade(quote: str) -> str | None:
             first = max(first, _number(groups[1]))
         return str(first)
     if match := _search(_DIFFERENTIATED, text):
-        words = [match[name] for name in "abc" if match[name]]
+        words = [match[name] for name in "abcd" if match[name]]
         return str(max(_LEVEL[word[0]] for word in words))
     if match := _search(_SCORE, text):
         score = int(match["score"] or match["sum"] or match["ninth"])

@@ -164,7 +164,8 @@ EXTRATHYROIDAL = Finding(
 )
 CAPSULE = Finding(
     mention=(
-        r"\b(?:tumor )?capsular (?:invasion|penetration|infiltration|involvement)|\btranscapsular invasion"
+        r"\b(?:tumor )?capsul(?:e|ar) (?:invasion|penetration|infiltration|involvement)"
+        r"|\bcapsular(?:/| (?:or|and) )(?:\w+ ){0,2}?(?:lympho)?vascular invasion|\btranscapsular invasion"
         rf"|\b{TUMOUR_VERB}(?: (?:into|through|the|tumor|its|own|adrenal|thymic|beyond)){{0,4}} capsule"
         r"|\binvasion of (?:the )?(?:tumor |adrenal )?capsule"
     ),

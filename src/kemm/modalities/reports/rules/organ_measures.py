@@ -60,7 +60,7 @@ MITOSES_PER_10_FIELDS = Measure(
 
 WEISS = Measure(
     patterns=(
-        r"\bweiss[^.;\n\d]{0,40}?(?P<sign>)(?P<value>\d)(?P<upper>)(?![\d.])",
+        r"\bweiss[^.;\n\d]{0,40}?(?P<sign>)(?P<value>\d)(?P<upper>)(?!\.?\d)",
         r"(?P<sign>)(?P<value>\d)(?P<upper>)\s?(?:of|/|out of)\s?(?:the )?(?:9|nine) weiss",
     ),
     most=9,

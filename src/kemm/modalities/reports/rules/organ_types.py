@@ -105,8 +105,9 @@ CODELETION = Choice(
         "present": r"\bco-?\s?delet\w+|\bdelet(?:ed|ion)|\bloss\b|\blost\b|\bpresent|\bdetected|\bpositive",
     },
     alone={
-        "absent": r"\bno (?:evidence of )?(?:1p ?(?:/|and) ?19q )(?:co-?\s?deletion|loss)",
-        "present": r"\bco-?\s?deletion of 1p and 19q|\bloss of (?:both )?1p and 19q",
+        "absent": r"\bno (?:evidence of )?(?:1p ?(?:/|and) ?19q )(?:co-?\s?deletion|loss)"
+        r"|\b(?:no|without) (?:evidence of )?(?:co-?\s?)?(?:deletions?|loss) of (?:both )?(?:chromosomes? )?1p (?:and|or) 19q",
+        "present": r"\b(?:co-?\s?)?(?:deletions?|loss) of (?:both )?(?:chromosomes? )?1p and 19q",
     },
 )
 MGMT = Choice(

@@ -114,7 +114,7 @@ LYMPHOVASCULAR = Finding(
         r"|\b(?:in|within|into|involv\w+|invad\w+|invasion of) (?:the )?(?:\w{1,15} )?(?:lymphatics"
         r"|vascular[ -]lymphatic spaces?|lymphovascular spaces?|lymphatic spaces?|vascular spaces?"
         r"|vascular channels|lymphatic channels|blood vessels|lymph vessels|small vessels)"
-        r"|\blvi\b|\bangioinvasion|\blymphangitic spread|\blymphangiosis|\bpermeation of (?:lymphatic"
+        r"|\blvs?i\b|\bangioinvasion|\blymphangitic spread|\blymphangiosis|\bpermeation of (?:lymphatic"
         r"|vascular)"
         # The codes L1 and V1 of the TNM system, beside others of their kind.
         r"|\bl1\b(?=[\s,]{0,3}(?:v\d|r[0-2x]|pn))|\bv[12]\b(?=[\s,]{0,3}(?:r[0-2x]|l\d|pn))"

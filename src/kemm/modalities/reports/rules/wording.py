@@ -46,7 +46,7 @@ class Choice:
         self._patterns["said"] = re.compile(said or r"(?!)")
         self._patterns["alone"] = re.compile(alone or r"(?!)")
         self._patterns["led"] = re.compile(
-            rf"(?:{said})(?:\s(?:for|staining for|expression of|in|type,?))?\s$"
+            rf"(?:{said})(?:\s(?:for|staining for|expression of|in|type,?))?\s{{0,2}}\(?$"
         )
 
     @property
