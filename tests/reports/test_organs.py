@@ -422,7 +422,7 @@ NOT_TOLD = None
         ("COAD", "Tumor deposits: cannot be assessed", "tumor_deposits", CANNOT_BE_ASSESSED),
         ("COAD", "The tumor is microsatellite stable (MSS).", "mismatch_repair", "proficient"),
         ("COAD", "Microsatellite instability: MSI-H", "mismatch_repair", "deficient"),
-        ("COAD", "MLH1 is intact. MSH6 shows loss of nuclear staining.", "mismatch_repair", "proficient"),
+        ("COAD", "MLH1 is intact. MSH6 shows loss of nuclear staining.", "mismatch_repair", "deficient"),
         ("COAD", "Immunostains for mismatch repair proteins are pending.", "mismatch_repair", NOT_TOLD),
         ("READ", "Circumferential margin: 5 mm", "circumferential_margin", "negative"),
         ("READ", "Radial margin: involved by carcinoma", "circumferential_margin", "positive"),

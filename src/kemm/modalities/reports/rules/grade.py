@@ -59,13 +59,15 @@ def _graded(match: re.Match[str]) -> int:
     return max(first, _number(match["b"])) if match["b"] else first
 
 
-def _of_gleason(text: str, match: re.Match[str]) -> bool:
-    # A Gleason grade or score is another scale.
-    return "gleason" in text[max(0, match.start() - 24) : match.end()]
+_OTHER_SCALE = re.compile(r"gleason|\bweiss|\bpass\b|masaoka|clark|ishak")
+
+
+def _on_another_scale(text: str, match: re.Match[str]) -> bool:
+    return _OTHER_SCALE.search(text, max(0, match.start() - 24), match.end()) is not None
 
 
 def _search(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
-    return next((match for match in pattern.finditer(text) if not _of_gleason(text, match)), None)
+    return next((match for match in pattern.finditer(text) if not _on_another_scale(text, match)), None)
 
 
 def parse_grade(quote: str) -> str | None:
@@ -97,7 +99,7 @@ def find_grade(layout: Layout) -> Iterator[Candidate]:
     """Named grades, then words of differentiation, then scores; in-situ disease has its own grade."""
     for pattern, rank in ((TABLE, 0), (_GRADE, 0), (_FUHRMAN, 1), (_DIFFERENTIATED, 1), (_SCORE, 2)):
         for match in pattern.finditer(layout.text):
-            if _of_gleason(layout.text, match):
+            if _on_another_scale(layout.text, match):
                 continue
             clause = layout.clause_at(match.start())
             around = layout.text[max(clause.start, match.start() - 120) : min(clause.end, match.end() + 60)]

@@ -38,10 +38,11 @@ class Finding:
 
     def __post_init__(self) -> None:
         parts = [
-            ("mention", self.mention),
-            ("label", self.label),
+            # Of two that begin at one place the first counts: what answers by itself before what only names.
             ("absent", self.absent),
             ("present", self.present),
+            ("mention", self.mention),
+            ("label", self.label),
         ]
         pattern = re.compile("|".join(f"(?P<{name}>{words})" for name, words in parts if words))
         object.__setattr__(self, "_pattern", pattern)
