@@ -248,7 +248,9 @@ _LISTS: Mapping[str, Mapping[str, Asked]] = {
     },
 }
 _SURE = 0.95
-_UNTOLD = re.compile(r"\b(?:not|no)\b.*\b(?:told|mentioned|described|specified|reported|available|provided|stated)\b", re.I)
+_UNTOLD = re.compile(
+    r"\b(?:not|no)\b.*\b(?:told|mentioned|described|specified|reported|available|provided|stated)\b", re.I
+)
 
 
 def read_elsewhere(text: str, llm: str, cohort: str) -> dict[str, str]:
@@ -509,10 +511,10 @@ what to expect elsewhere than the others' is, and still a little too good.
 {summary}
 
 A value where the reference has none counts against precision, a missing one against recall, a wrong one
-against both. Only the {reference_fields} fields the annotators were asked are scored, and "cannot be assessed" is not
-counted where the reference has nothing, for it did not record that. Sizes are equal within 0.01 cm. Histologic types are compared without what qualifies them
-(growth pattern, subtype, features: whatever stands behind the first comma or "with"), after synonyms;
-"strict" compares the whole term. Macro-F1 is the mean over the fields the reference has. A quote is valid
+against both. Only the {reference_fields} fields the annotators were asked are scored, and "cannot be assessed"
+is not counted where the reference has nothing, for it did not record that. Sizes are equal within 0.01 cm.
+Histologic types are compared without what qualifies them (growth pattern, subtype, features: whatever
+stands behind the first comma or "with"), after synonyms; "strict" compares the whole term. Macro-F1 is the mean over the fields the reference has. A quote is valid
 when it is exactly the text at its offsets and the field's own parser reads the value from it.
 
 ## Field by field

@@ -12,7 +12,7 @@ from kemm.modalities.reports.rules.candidate import Candidate, section_rank
 _SUM = r"(?P<first>[1-5])\s?\+\s?(?P<second>[1-5])(?:\s?=\s?(?P<total>10|[2-9]))?"
 _PRIMARY = (
     r"\bprimary (?:gleason )?(?:grade|pattern|score)?[\s:=(]{1,4}(?:grade |pattern )?(?P<p>[1-5])\)?[^\d]{0,60}?"
-    r"\bsecondary (?:gleason )?(?:grade|pattern|score)?[\s:=(]{1,4}(?:grade |pattern )?(?P<q>[1-5])(?![\d.])"
+    r"\bsecondary (?:gleason )?(?:grade|pattern|score)?[\s:=(]{1,4}(?:grade |pattern )?(?P<q>[1-5])(?!\.?\d)"
 )
 _PATTERNS = re.compile(
     rf"\bgleason(?:'s)?[^\d;\n]{{0,50}}?{_SUM}|{_PRIMARY}"
