@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kemm.modalities.reports import CANNOT_BE_ASSESSED, RulesRefiner
+from kemm.modalities.reports import CANNOT_BE_ASSESSED, FIELDS, RulesRefiner, fields_for, organ_of
 from kemm.modalities.reports.layout import Layout
 from kemm.modalities.reports.organs import ORGANS
 
@@ -368,3 +368,213 @@ def test_windows_line_ends_and_capitals_change_nothing(organ: str) -> None:
     text, expected = STATED[organ]
     assert fields(text.replace("\n", "\r\n")) == expected
     assert fields(text.upper()).items() >= {**expected}.items()
+
+
+NOT_TOLD = None
+
+
+@pytest.mark.parametrize(
+    ("cancer_type", "sentence", "field", "value"),
+    [
+        # Present, absent, denied in prose, cannot be assessed, not told, misread by a scanner.
+        (
+            "PRAD",
+            "The carcinoma extends into the left seminal vesicle.",
+            "seminal_vesicle_invasion",
+            "present",
+        ),
+        ("PRAD", "Seminal vesicles, right and left: free of tumor.", "seminal_vesicle_invasion", "absent"),
+        ("PRAD", "No invasion of the seminal vesicles is seen.", "seminal_vesicle_invasion", "absent"),
+        (
+            "PRAD",
+            "Seminal vesicle invasion: cannot be determined",
+            "seminal_vesicle_invasion",
+            CANNOT_BE_ASSESSED,
+        ),
+        ("PRAD", "Seminal vesicles are submitted in A1.", "seminal_vesicle_invasion", NOT_TOLD),
+        ("PRAD", "SEMINAL VESICLE INVAS1ON: NOT IDENT1FIED", "seminal_vesicle_invasion", "absent"),
+        ("PRAD", "The tumor is organ-confined.", "extraprostatic_extension", "absent"),
+        ("PRAD", "Extracapsular extension is present on the right.", "extraprostatic_extension", "present"),
+        ("PRAD", "Gleason grade 3 + 4 = 7", "gleason_score", "7"),
+        ("PRAD", "Gleason score: 9 (5+4)", "gleason_score", "9"),
+        ("PRAD", "Combined Gleason score 6/10", "gleason_score", "6"),
+        ("PRAD", "Gleason 3+4=7", "grade_group", "2"),
+        ("PRAD", "Gleason 4+3=7", "grade_group", "3"),
+        ("PRAD", "Gleason score 8", "grade_group", "4"),
+        ("PRAD", "Gleason score 7", "grade_group", NOT_TOLD),
+        ("PRAD", "Gleason 3+4=8", "gleason_score", NOT_TOLD),
+        # The grade of other tumours is no Gleason grade.
+        ("PRAD", "Adenocarcinoma, Gleason grade 3 + 4 = 7", "grade", NOT_TOLD),
+        ("PRAD", "Adenocarcinoma, total Gleason score 7", "grade", NOT_TOLD),
+        (
+            "BLCA",
+            "The tumor invades deeply into the detrusor muscle.",
+            "muscularis_propria_invasion",
+            "present",
+        ),
+        ("BLCA", "Muscularis propria: not involved", "muscularis_propria_invasion", "absent"),
+        ("BLCA", "Muscularis propria is present.", "muscularis_propria_invasion", NOT_TOLD),
+        ("BLCA", "Urothelial carcinoma in situ is identified.", "carcinoma_in_situ", "present"),
+        ("BLCA", "There is no carcinoma in-situ.", "carcinoma_in_situ", "absent"),
+        ("BLCA", "Transitional cell carcinoma of the bladder", "histologic_type", "urothelial carcinoma"),
+        ("COAD", "No discontinuous tumor deposits are seen.", "tumor_deposits", "absent"),
+        ("COAD", "Tumor deposits: 0", "tumor_deposits", "absent"),
+        ("COAD", "Tumor deposits: cannot be assessed", "tumor_deposits", CANNOT_BE_ASSESSED),
+        ("COAD", "The tumor is microsatellite stable (MSS).", "mismatch_repair", "proficient"),
+        ("COAD", "Microsatellite instability: MSI-H", "mismatch_repair", "deficient"),
+        ("COAD", "MLH1 is intact. MSH6 shows loss of nuclear staining.", "mismatch_repair", "deficient"),
+        ("COAD", "Immunostains for mismatch repair proteins are pending.", "mismatch_repair", NOT_TOLD),
+        ("READ", "Circumferential margin: 5 mm", "circumferential_margin", "negative"),
+        ("READ", "Radial margin: involved by carcinoma", "circumferential_margin", "positive"),
+        ("COAD", "The tumor is perforated.", "perforation", "present"),
+        ("COAD", "Tumor budding: Bd2", "tumor_budding", "intermediate"),
+        ("HNSC", "The tumor invades to a depth of 1.2 cm.", "invasion_depth_mm", "12"),
+        ("HNSC", "Depth of invasion: cannot be determined", "invasion_depth_mm", CANNOT_BE_ASSESSED),
+        ("HNSC", "Extracapsular extension: present in one node", "extranodal_extension", "present"),
+        ("HNSC", "The tumor is diffusely positive for p16.", "p16_hpv", "positive"),
+        ("HNSC", "In situ hybridization for high-risk HPV is negative.", "p16_hpv", "negative"),
+        ("HNSC", "p16 is pending.", "p16_hpv", NOT_TOLD),
+        ("STAD", "Adenocarcinoma, intestinal type", "lauren_type", "intestinal"),
+        (
+            "STAD",
+            "Signet ring cell carcinoma of the stomach",
+            "histologic_type",
+            "signet ring cell carcinoma",
+        ),
+        ("STAD", "HER2: positive (3+)", "HER2", "positive"),
+        ("ESCA", "No Barrett's mucosa is seen.", "barrett_mucosa", "absent"),
+        ("LIHC", "Tumor thrombus; the tumor invades the portal vein.", "macrovascular_invasion", "present"),
+        ("LIHC", "The liver is non-cirrhotic.", "cirrhosis", "absent"),
+        ("LIHC", "No satellite nodules.", "satellite_nodules", "absent"),
+        ("PAAD", "Peripancreatic soft tissue: uninvolved", "peripancreatic_invasion", "absent"),
+        ("LGG", "IDH1 mutation is detected.", "idh", "mutant"),
+        ("LGG", "IDH-1 R132H immunostain is positive.", "idh", "mutant"),
+        ("LGG", "No IDH mutation is found; IDH1: wildtype.", "idh", "wild type"),
+        ("LGG", "FISH: 1p/19q codeleted", "codeletion_1p19q", "present"),
+        ("LGG", "Chromosomes 1p and 19q are intact.", "codeletion_1p19q", "absent"),
+        ("GBM", "MGMT promoter is not methylated.", "mgmt", "unmethylated"),
+        ("GBM", "MGMT: insufficient material", "mgmt", NOT_TOLD),
+        (
+            "LGG",
+            "Anaplastic oligodendroglioma, WHO grade III",
+            "histologic_type",
+            "anaplastic oligodendroglioma",
+        ),
+        ("LGG", "Anaplastic astrocytoma, WHO grade III", "grade", "3"),
+        ("GBM", "MIB-1 labeling index is less than 5%.", "ki67_percent", "5"),
+        ("SKCM", "Breslow depth: at least 0.45 cm", "breslow_mm", "4.5"),
+        ("SKCM", "Tumor thickness cannot be assessed.", "breslow_mm", CANNOT_BE_ASSESSED),
+        ("SKCM", "Clark level lV", "clark_level", "IV"),
+        ("SKCM", "The melanoma is ulcerated.", "ulceration", "present"),
+        ("SKCM", "Mitoses: <1/mm2", "mitoses_per_mm2", "0"),
+        ("SKCM", "12 mitoses per mm2 are counted in the melanoma.", "mitoses_per_mm2", "12"),
+        ("SKCM", "Satellitosis is present.", "satellites", "present"),
+        ("SKCM", "Metastatic melanoma in a lymph node", "histologic_type", "melanoma"),
+        ("UVM", "Uveal melanoma, spindle cell type", "uveal_cell_type", "spindle"),
+        ("UVM", "The tumor invades the ciliary body.", "ciliary_body_invasion", "present"),
+        ("UVM", "The choroidal melanoma extends through the sclera.", "extrascleral_extension", "present"),
+        ("THCA", "The tumor invades the strap muscles.", "extrathyroidal_extension", "present"),
+        ("THCA", "The carcinoma is confined to the thyroid.", "extrathyroidal_extension", "absent"),
+        ("THCA", "BRAF V600E: not detected", "braf", "wild type"),
+        ("THCA", "Thyroid: follicular carcinoma", "histologic_type", "follicular thyroid carcinoma"),
+        ("OV", "The ovarian capsule is ruptured.", "capsule_rupture", "present"),
+        ("OV", "Ovarian surface: not involved", "surface_involvement", "absent"),
+        ("UCEC", "Pelvic washings: no malignant cells", "peritoneal_cytology", "negative"),
+        ("CESC", "The tumor extends into the left parametrium.", "parametrial_invasion", "present"),
+        ("CESC", "Depth of stromal invasion: 4 mm", "invasion_depth_mm", "4"),
+        ("TGCT", "Mixed germ cell tumor of the testis", "histologic_type", "mixed germ cell tumor"),
+        ("TGCT", "No tumor in the rete testis.", "rete_testis_invasion", "absent"),
+        ("TGCT", "The tumor involves the spermatic cord.", "spermatic_cord_invasion", "present"),
+        (
+            "SARC",
+            "Dedifferentiated liposarcoma of the retroperitoneum",
+            "histologic_type",
+            "dedifferentiated liposarcoma",
+        ),
+        ("SARC", "Mitotic count: 3 per 10 high-power fields", "mitoses_per_10_hpf", "3"),
+        ("ACC", "Weiss criteria: 5", "weiss_score", "5"),
+        ("PCPG", "Paraganglioma. PASS: 3", "pass_score", "3"),
+        ("MESO", "Malignant mesothelioma, epithelioid type", "histologic_type", "epithelioid mesothelioma"),
+        ("THYM", "Thymoma, type AB", "thymoma_type", "AB"),
+        ("THYM", "Masaoka-Koga stage III", "masaoka_stage", "III"),
+        ("THYM", "Thymoma. Masaoka stage II", "stage_group", NOT_TOLD),
+        ("BRCA", "Ki-67 index: 20-25 %", "ki67_percent", "25"),
+        ("LUAD", "STAS is not identified.", "spread_through_air_spaces", "absent"),
+        ("KIRC", "Perirenal fat: negative", "perinephric_fat_invasion", "absent"),
+        ("KIRC", "Rhabdoid features: not identified", "rhabdoid", "absent"),
+        ("KIRC", "Renal sinus fat: involved", "renal_sinus_invasion", "present"),
+        ("CHOL", "Hilar cholangiocarcinoma", "histologic_type", "cholangiocarcinoma"),
+        ("PRAD", "Primary Gleason grade: 4. Secondary Gleason grade: 3.", "gleason_score", "7"),
+        (
+            "PRAD",
+            "The carcinoma extends through the prostatic capsule.",
+            "extraprostatic_extension",
+            "present",
+        ),
+        ("PRAD", "Suspicious for seminal vesicle invasion.", "seminal_vesicle_invasion", NOT_TOLD),
+        ("BLCA", "Muscularis propria is present and not involved.", "muscularis_propria_invasion", "absent"),
+        ("COAD", "No loss of nuclear expression of MMR proteins.", "mismatch_repair", "proficient"),
+        ("COAD", "Low probability of MSI-H.", "mismatch_repair", "proficient"),
+        ("HNSC", "HPV in situ hybridization: not detected. p16: positive", "p16_hpv", "positive"),
+        ("HNSC", "Tumor thickness: 14 mm", "tumor_size_cm", NOT_TOLD),
+        ("GBM", "IDH1 mutant protein (R132H): negative", "idh", "wild type"),
+        ("SKCM", "BRAF: V600E mutation not detected", "braf", "wild type"),
+        ("LGG", "FISH shows deletion of 1p and 19q.", "codeletion_1p19q", "present"),
+        ("LGG", "There is no loss of 1p or 19q.", "codeletion_1p19q", "absent"),
+        ("LIHC", "There is tumor thrombus in the right portal vein.", "macrovascular_invasion", "present"),
+        ("STAD", "Adenocarcinoma, diffuse type (Lauren)", "lauren_type", "diffuse"),
+        (
+            "PAAD",
+            "Invasive ductal adenocarcinoma of the pancreas",
+            "histologic_type",
+            "pancreatic ductal adenocarcinoma",
+        ),
+        (
+            "TGCT",
+            "The tumor invades the rete testis but not the spermatic cord.",
+            "spermatic_cord_invasion",
+            "absent",
+        ),
+        ("ACC", "Weiss score: 4/9", "grade", NOT_TOLD),
+        ("ACC", "Modified Weiss score = 6.", "weiss_score", "6"),
+        ("PCPG", "No capsular or vascular invasion.", "capsular_invasion", "absent"),
+        ("CESC", "LVSI: present", "lymphovascular_invasion", "present"),
+        ("CESC", "Stromal invasion: 8 of 15 mm", "invasion_depth_mm", "8"),
+        ("UCEC", "Endometrioid adenocarcinoma, FIGO grade II", "stage_group", NOT_TOLD),
+        ("UCEC", "Endometrioid adenocarcinoma, FIGO stage II", "stage_group", "II"),
+        ("UVM", "Malignant melanoma of the choroid", "histologic_type", "uveal melanoma"),
+        (
+            "BRCA",
+            "Signet ring cell features; invasive ductal carcinoma",
+            "histologic_type",
+            "invasive ductal carcinoma",
+        ),
+    ],
+)
+def test_wordings(cancer_type: str, sentence: str, field: str, value: str | None) -> None:
+    assert fields(sentence, cancer_type).get(field) == value
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_what_cannot_be_assessed_is_told_by_the_fields_own_name(name: str) -> None:
+    """Of any field: its title as synoptic reports print it, and the saying, or the saying alone."""
+    field = FIELDS[name]
+    assert not field.cannot_be_assessed("It cannot be assessed.")
+    assert field.parse("It cannot be assessed.") is None
+
+
+def test_an_organs_questions_are_not_put_to_another() -> None:
+    text = "Kidney, nephrectomy. Breslow thickness: 2 mm. Gleason 3+4=7. MGMT: methylated. ER: positive."
+    assert set(fields(text)) <= set(fields_for("kidney"))
+    assert not {"breslow_mm", "gleason_score", "mgmt", "ER"} & set(fields(text))
+
+
+def test_the_study_decides_between_organs_that_are_named_alike() -> None:
+    text = "Uterus, both ovaries and omentum: carcinoma in the ovary and the endometrium."
+    assert Layout(text, "OV").organ == "ovary"
+    assert Layout(text, "UCEC").organ == "endometrium"
+    # What the text says over and over overrules the study.
+    assert (
+        Layout("Kidney, nephrectomy: renal cell carcinoma of the kidney. Breast.", "BRCA").organ == "kidney"
+    )
+    assert organ_of("OV") == "ovary"

@@ -223,7 +223,7 @@ def verify(statement: Statement, text: str) -> str | None:
             return f"a total of {statement.value} is less than the {said} in its quote"
     elif said != statement.value:
         return f"its quote says {said!r}, not {statement.value!r}"
-    elif said in _DENIABLE and (denied := field.parse(_in_its_clause(text, start, end))) in _DENIALS:
+    elif said in _DENIABLE and (denied := field.parse(_in_its_clause(field, text, start, end))) in _DENIALS:
         return f"with the words around it, its quote says {denied!r}, not {said!r}"
     return None
 
@@ -235,10 +235,21 @@ _LEFT, _RIGHT = 60, 40
 _CLAUSE_END = re.compile(r"[.!?](?=\s|$)|[;\n]")
 
 
-def _in_its_clause(text: str, start: int, end: int) -> str:
-    """The quote with what stands around it in its own clause, as far as a denial reaches."""
+def _in_its_clause(field: Field, text: str, start: int, end: int) -> str:
+    """The quote with what stands around it in its own clause, as far as a denial reaches.
+
+    What answers the field by itself is another statement, and is left out.
+    """
     left = max(0, start - _LEFT)
     around = reading_copy(text[left : end + _RIGHT])
     stops = [match.end() for match in _CLAUSE_END.finditer(around, 0, start - left)]
-    behind = _CLAUSE_END.search(around, end - left)
-    return around[stops[-1] if stops else 0 : behind.start() if behind else len(around)]
+    stop = _CLAUSE_END.search(around, end - left)
+    before = around[stops[-1] if stops else 0 : start - left]
+    behind = around[end - left : stop.start() if stop else len(around)]
+    return "".join(
+        (
+            before if field.parse(before) is None else "",
+            around[start - left : end - left],
+            behind if field.parse(behind) is None else "",
+        )
+    )

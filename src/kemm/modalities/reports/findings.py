@@ -40,7 +40,7 @@ _ABSENT = (
     r"|identified|seen|present|found"
     r"|detected|appreciated|noted|observed|evident|recognized|demonstrated|infiltrated|invaded|extend\w*"
     r"|invade|involve|unequivocal)"
-    r"|absent|none\b|negative|\(-\)|uninvolved|un-involved|no\b|free\b|without|nil\b|clear\b|unremarkable"
+    r"|absent|absence\b|none\b|negative|\(-\)|uninvolved|un-involved|no\b|free\b|without|nil\b|clear\b|unremarkable"
     r"|not\b"
 )
 _PRESENT = (

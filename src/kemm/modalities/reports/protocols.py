@@ -208,6 +208,7 @@ _DIGESTIVE = (
         "colorectum",
         "endometrium",
         "stomach",
+        choose=choosing.last_of(("proficient", "deficient")),
     ),
     _choice(
         "circumferential_margin",

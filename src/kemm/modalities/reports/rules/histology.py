@@ -32,7 +32,7 @@ _SYNONYMS = {
     "invasive": "infiltrating infiltrative infiltrated infiltrate invasivum infiltrans",
     "ductal": "duct ductale",
     "lobular": "lobulare",
-    "mucinous": "colloid mucinosum",
+    "mucinous": "colloid mucinosum mucinoid",
     "clear": "conventional",
     "squamous": "epidermoid planoepitheliale",
     "keratinizing": "keratinising keratinized",
@@ -318,10 +318,10 @@ _ORGAN_WORD = {
 _ORGAN_IS_NEAR = 240
 
 
-def _in_place(term: str | None, before: str) -> str | None:
-    """The term as it is called in the organ that is named before it."""
+def _in_place(term: str | None, quote: str) -> str | None:
+    """The term as it is called in the organ that the quote names."""
     for organ, names in _IN_ORGAN.items():
-        if term in names and _ORGAN_WORD[organ].search(before):
+        if term in names and _ORGAN_WORD[organ].search(quote):
             return names[term]
     return term
 
@@ -330,7 +330,7 @@ def parse_histologic_type(quote: str) -> str | None:
     """The standard term for the first type named: "infiltrating duct ca" -> "invasive ductal carcinoma"."""
     text = reading_copy(quote)
     for phrase in _phrases(text):
-        term = _in_place(_term(phrase), text[: phrase.start])
+        term = _in_place(_term(phrase), text)
         if term is None:
             continue
         if term.startswith("adenocarcinoma"):
@@ -374,11 +374,15 @@ def _find_carcinomas(layout: Layout) -> Iterator[Candidate]:
         before = layout.text[max(clause.start, start - 60) : start]
         rank = (0 if phrase.labelled else 1) + section_rank(layout, start) + penalty
         rank += 4 * (_NOT_THIS.search(before) is not None) + (term in _VAGUE)
+        # A pattern of breast and lung tumours, a type of its own in the gut.
+        rank += term == "signet ring cell carcinoma" and layout.organ in {"breast", "lung"}
+        end = phrase.end
         if term in _IN_ORGAN.get(layout.organ or "", ()):
             word = _ORGAN_WORD[str(layout.organ)]
             named = [m.start() for m in word.finditer(layout.text, max(0, start - _ORGAN_IS_NEAR), start)]
             start = named[-1] if named else start
-        end = phrase.end
+            behind = None if named else word.search(layout.text, end, min(clause.end, end + 60))
+            end = behind.end() if behind else end
         if term.startswith("adenocarcinoma"):
             tail = layout.text[end : min(max(clause.end, end), end + 120)]
             longer = _PREDOMINANT.search(tail) or _FEATURES.search(tail)

@@ -7,7 +7,7 @@ from kemm.modalities.reports.rules.spread import INVASION, TUMOUR_VERB, Finding
 _TUMOUR = r"(?:tumor|carcinoma|adenocarcinoma|melanoma|malignan\w+|neoplasm|disease|involvement|invasion)"
 _SMALL_WORDS = (
     r"(?: (?:to|into|through|beyond|focally|extensively|the|of|by|and|or|left|right|both|bilateral|adjacent"
-    r"|surrounding|overlying|superficial|deep|inner|outer|its|wall|base|up|microscopic\w*|tumor))"
+    r"|surrounding|overlying|superficial|deep|inner|outer|its|wall|base|up|deeply|directly|also|partly|microscopic\w*|tumor))"
 )
 
 
@@ -24,6 +24,7 @@ def into(structure: str, *, also: str = "", elsewhere: str = "margin", absent: s
     denials = [
         rf"\b{structure},? (?:is |are )?(?:negative for|free of|uninvolved|not involved|no (?:evidence|{_TUMOUR}))",
         rf"\bno {_TUMOUR}(?: is| seen| identified| present)? (?:in|of|into|within) (?:the )?{structure}",
+        rf"\bbut not(?: (?:into|of|through|the|involving))* {structure}",
         *([absent] if absent else []),
     ]
     return Finding(
@@ -60,9 +61,15 @@ RHABDOID = Finding(
 
 PARAMETRIUM = into(r"parametri(?:um|a|al)(?: (?:soft )?tissues?)?")
 
+_DEPOSITS = (
+    r"\b(?:number of )?(?:discontinuous )?(?:extramural |pericolonic |pericolorectal |mesenteric |satellite )?tumor"
+    r" deposits?\b(?: ?\(s\))?"
+)
+_COUNTED = r"(?:\s?\([^()\n]{0,30}\))?\s?[:=]\s?"
 DEPOSITS = Finding(
-    mention=r"\b(?:discontinuous )?(?:extramural |pericolonic |pericolorectal |mesenteric |satellite )?tumou?r deposits?(?: ?\(s\))?",
-    absent=r"\b(?:number of )?tumor deposits?(?: ?\(s\))?\s?[:=]\s?(?:0|zero|o)\b",
+    mention=rf"{_DEPOSITS}(?!{_COUNTED}\d)",
+    absent=rf"{_DEPOSITS}{_COUNTED}0\b",
+    present=rf"{_DEPOSITS}{_COUNTED}[1-9]\d?\b",
 )
 PERFORATION = Finding(
     mention=r"\b(?:macroscopic |gross )?(?:tumor |bowel |colonic )?perforat(?:ion|ed)(?: of (?:the )?(?:tumor|bowel|colon))?",
@@ -72,6 +79,7 @@ BARRETT = Finding(mention=r"\bbarrett'?s?(?: (?:esophagus|mucosa|metaplasia|type
 MACROVASCULAR = Finding(
     mention=(
         r"\bmacro-?\s?(?:scopic )?vascular (?:invasion|involvement)|\bmacroscopic (?:venous|portal vein|vein) invasion"
+        r"|\b(?:tumor )?thromb(?:us|i)(?: is)?(?: present| seen| identified)? (?:in|within) (?:the |a )?(?:left |right |main |branch(?:es)? of (?:the )?)*(?:portal|hepatic) vein"
         r"|\b(?:portal|hepatic)(?: vein)?(?: \(large vessel\))? (?:invasion|thromb\w+|tumor thromb\w+)"
         r"|\blarge vessel (?:\w+ )?(?:invasion|involvement)|\bvascular invasion \(?(?:large vessel|macroscopic)\)?"
         rf"|\b{TUMOUR_VERB}(?: (?:the|a|branch(?:es)?|of|left|right|main|large)){{0,5}} (?:portal|hepatic) veins?"
@@ -97,6 +105,7 @@ EXTRAPROSTATIC = Finding(
         r"\b(?:extra-?\s?prostatic|extra-?\s?capsular|extracapsular) (?:extension|invasion|spread|tumor|involvement)"
         rf"|\b{TUMOUR_VERB}(?: (?:the|into|through|beyond|outside|prostatic|prostate)){{0,4}} (?:peri-?\s?prostatic"
         r" (?:fat|soft tissue|adipose tissue|tissue)|extra-?\s?prostatic (?:fat|soft tissue|tissue))|\bepe\b"
+        rf"|\b{TUMOUR_VERB} (?:through|beyond|outside) (?:the )?(?:prostatic )?capsule\b"
         r"|\bcapsular penetration|\bpenetrat\w+ (?:the )?(?:prostatic )?capsule"
     ),
     absent=(
@@ -104,11 +113,13 @@ EXTRAPROSTATIC = Finding(
     ),
     elsewhere=r"lymph node|nodal",
 )
-SEMINAL_VESICLE = into(r"seminal vesicles?(?: ?\(s\))?(?: \((?:left|right|bilateral)\))?")
+SEMINAL_VESICLE = into(
+    r"seminal vesicles?(?: ?\(s\))?(?:,? \(?(?:(?:left|right|bilateral|and) ?){1,3}\)?)?(?!\w)"
+)
 MUSCULARIS = into(
     r"(?:(?:detrusor|deep|superficial) )*(?:muscularis propria|detrusor muscle|detrusor)(?: \([^()\n]{0,30}\))?",
-    absent=r"\bmuscularis propria is present(?: and)? (?:is )?(?:uninvolved|free|negative)",
-    elsewhere=r"margin|muscularis propria is present(?! and (?:involved|invaded))|muscularis propria: present",
+    absent=r"\b(?:muscularis propria|detrusor muscle) (?:is )?present(?: and|,)? (?:is )?(?:uninvolved|not involved|free|negative)",
+    elsewhere=r"margin|(?:propria|muscle)(?: is|:)? present(?! and (?:is )?(?:un|not )?(?:involved|invaded|free|negative|infiltrated))",
 )
 IN_SITU_UROTHELIAL = Finding(
     mention=(
@@ -156,7 +167,8 @@ EXTRATHYROIDAL = Finding(
 )
 CAPSULE = Finding(
     mention=(
-        r"\b(?:tumor )?capsular (?:invasion|penetration|infiltration|involvement)|\btranscapsular invasion"
+        r"\b(?:tumor )?capsul(?:e|ar) (?:invasion|penetration|infiltration|involvement)"
+        r"|\bcapsular(?:/| (?:or|and) )(?:\w+ ){0,2}?(?:(?:lympho)?vascular|venous|vein) invasion|\btranscapsular invasion"
         rf"|\b{TUMOUR_VERB}(?: (?:into|through|the|tumor|its|own|adrenal|thymic|beyond)){{0,4}} capsule"
         r"|\binvasion of (?:the )?(?:tumor |adrenal )?capsule"
     ),

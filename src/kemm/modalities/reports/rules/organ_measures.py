@@ -5,6 +5,7 @@ from __future__ import annotations
 from kemm.modalities.reports.rules.wording import GAP, NUMBER, Measure
 
 _LENGTHS = {"mm": 1.0, "cm": 10.0}
+_PART = r"(?P<sign>)(?P<value>\d{1,3}(?:\.\d{1,2})?)(?P<upper>)"
 _UNIT = r"\s?(?P<unit>mm|cm)\b"
 
 KI67_NAME = r"\b(?:ki ?-? ?67|mib ?-? ?1)\b"
@@ -20,6 +21,7 @@ INVASION_DEPTH = Measure(
     patterns=(
         rf"\b(?:depth of (?:stromal )?invasion|invasion depth|(?:maximum|maximal|greatest) depth|doi){GAP}{NUMBER}{_UNIT}",
         rf"\b(?:invad\w+|invasion|infiltrat\w+)[^.;\n\d]{{0,30}}? to a (?:maximum |maximal )?depth of {NUMBER}{_UNIT}",
+        rf"\b(?:stromal invasion|depth of invasion){GAP}{_PART}\s?(?:of|/|out of)\s?(?:a )?\d{{1,3}}(?:\.\d{{1,2}})?{_UNIT}",
         rf"{NUMBER}{_UNIT},? (?:in )?(?:depth of (?:stromal )?invasion|deep)",
     ),
     units=_LENGTHS,
@@ -60,7 +62,7 @@ MITOSES_PER_10_FIELDS = Measure(
 
 WEISS = Measure(
     patterns=(
-        r"\bweiss[^.;\n\d]{0,40}?(?P<sign>)(?P<value>\d)(?P<upper>)(?![\d.])",
+        r"\bweiss[^.;\n\d]{0,40}?(?P<sign>)(?P<value>\d)(?P<upper>)(?!\.?\d)",
         r"(?P<sign>)(?P<value>\d)(?P<upper>)\s?(?:of|/|out of)\s?(?:the )?(?:9|nine) weiss",
     ),
     most=9,

@@ -12,7 +12,7 @@ _NEGATIVE = (
     r"|non-?reactive|\bno (?:\w+ )?(?:staining|expression|evidence|malignan\w+|tumor|carcinoma)"
 )
 _WILD = r"wild-?\s?type|\bnegative|\bnot (?:detected|mutated|identified|present)|\bno (?:\w+ )?mutation|\babsent|unmutated"
-_MUTANT = r"\bmutant|\bmutated|\bmutation(?: is)?(?: \w+)? (?:detected|identified|present|positive)|\bpositive|\bdetected|\bidentified|\bpresent|\bv600e|\br132h"
+_MUTANT = r"\bmutant|\bmutated|\bmutation(?: is| was)? (?:detected|identified|present|positive)|\bpositive|\bdetected|\bidentified|\bpresent|\b(?:v600e|r132h)(?!\)?(?: mutation)?(?: is| was)?[ :]{0,3}(?:not|neg|abs|wild))"
 
 _REPAIR_PROTEINS = (
     r"\b(?:mlh-?1|msh-?2|msh-?6|pms-?2)(?:(?:,| and|,? &|/)? ?(?:mlh-?1|msh-?2|msh-?6|pms-?2)){0,3}"
@@ -25,7 +25,7 @@ MISMATCH_REPAIR = Choice(
     options={
         "proficient": (
             r"intact|proficient|\bstable|\bmss\b|\bmsi ?-? ?l(?:ow)?\b|\blow\b|retained|preserved|\bno (?:evidence of )?"
-            r"(?:loss|instability)|\bnot (?:lost|detected|identified|deficient)|\bpresent|\bpositive|\babsent\b|\bnormal"
+            r"(?:loss|instability|deficien\w+)|\bnot (?:lost|detected|identified|deficient)|\bpresent|\bpositive|\babsent\b|\bnormal"
         ),
         "deficient": (
             r"\bdeficien\w+|\bloss\b|\blost\b|\bmsi ?-? ?h(?:igh)?\b|\bhigh\b|\bunstable|\bnegative|\babnormal"
@@ -33,7 +33,7 @@ MISMATCH_REPAIR = Choice(
         ),
     },
     alone={
-        "proficient": r"\bmss\b|\bmsi ?-? ?l(?:ow)?\b|\bmicrosatellite[ -]stable|\bpmmr\b|\bno (?:evidence of )?"
+        "proficient": r"\blow probability of (?:msi|microsatellite)[ -]{0,2}(?:h(?:igh)?\b|instability)|\bmss\b|\bmsi ?-? ?l(?:ow)?\b|\bmicrosatellite[ -]stable|\bpmmr\b|\bno (?:evidence of )?"
         r"(?:microsatellite instability|mismatch repair deficiency|loss of (?:nuclear )?(?:expression of )?(?:mismatch|mmr))",
         "deficient": r"\bmsi ?-? ?h(?:igh)?\b|\bdmmr\b|\bmismatch repair[ -]deficien\w+|\bmicrosatellite[ -]unstable"
         rf"|\bloss of (?:nuclear )?(?:expression|staining)(?: of| for)? (?:{_REPAIR_PROTEINS})",
@@ -66,7 +66,7 @@ LAUREN = Choice(
         "diffuse": r"\bdiffuse",
     },
     alone={
-        "mixed": r"\bmixed (?:intestinal and diffuse|diffuse and intestinal|type) (?:adeno)?carcinoma",
+        "mixed": r"\bmixed (?:intestinal and diffuse|diffuse and intestinal)|\bmixed type (?:adeno)?carcinoma",
         "intestinal": r"\b(?:adenocarcinoma,? (?:of )?(?:the )?intestinal[ -]type|intestinal[ -]type adenocarcinoma)",
         "diffuse": r"\b(?:(?:adeno)?carcinoma,? (?:of )?(?:the )?diffuse[ -]type|diffuse[ -]type (?:adeno)?carcinoma)",
     },
@@ -93,7 +93,7 @@ P16_HPV = Choice(
 )
 
 IDH = Choice(
-    name=r"\bidh ?-? ?[12]?(?: ?(?:/|and) ?(?:idh ?-? ?)?2)?(?: ?\(?r132h?\)?)?\b",
+    name=r"\bidh ?-? ?[12]?(?: ?(?:/|and) ?(?:idh ?-? ?)?2)?(?: ?\(?(?:p\.)?r132h?\)?)?\b(?: mutant protein| mutation)?(?: status)?(?: ?\(r132h\))?",
     options={"wild type": _WILD, "mutant": _MUTANT},
 )
 CODELETION = Choice(
@@ -105,8 +105,9 @@ CODELETION = Choice(
         "present": r"\bco-?\s?delet\w+|\bdelet(?:ed|ion)|\bloss\b|\blost\b|\bpresent|\bdetected|\bpositive",
     },
     alone={
-        "absent": r"\bno (?:evidence of )?(?:1p ?(?:/|and) ?19q )(?:co-?\s?deletion|loss)",
-        "present": r"\bco-?\s?deletion of 1p and 19q|\bloss of (?:both )?1p and 19q",
+        "absent": r"\bno (?:evidence of )?(?:1p ?(?:/|and) ?19q )(?:co-?\s?deletion|loss)"
+        r"|\b(?:no|without) (?:evidence of )?(?:co-?\s?)?(?:deletions?|loss) of (?:both )?(?:chromosomes? )?1p (?:and|or) 19q",
+        "present": r"\b(?:co-?\s?)?(?:deletions?|loss) of (?:both )?(?:chromosomes? )?1p and 19q",
     },
 )
 MGMT = Choice(

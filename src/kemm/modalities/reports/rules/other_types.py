@@ -19,7 +19,10 @@ _TYPES: tuple[tuple[str, str], ...] = (
     ("astrocytoma", r"(?:diffuse |fibrillary |gemistocytic |protoplasmic )*astrocytoma"),
     ("ependymoma", r"(?:anaplastic )?ependymoma"),
     ("glioma", r"(?:diffuse |infiltrating |malignant |high[- ]grade |low[- ]grade )*glioma"),
-    ("uveal melanoma", r"(?:uveal|choroidal|ciliary body|iris)(?: malignant)? melanoma"),
+    (
+        "uveal melanoma",
+        r"(?:uveal|choroidal|ciliary body|iris)(?: malignant)? melanoma|(?:malignant )?melanoma of (?:the )?(?:choroid|uvea|ciliary body|iris)",
+    ),
     (
         "superficial spreading melanoma",
         r"superficial spreading(?: type)?(?: malignant)? melanoma|(?:malignant )?melanoma,? superficial spreading",

@@ -10,12 +10,16 @@ from kemm.modalities.reports.reading import reading_copy
 from kemm.modalities.reports.rules.candidate import Candidate, section_rank
 
 _SUM = r"(?P<first>[1-5])\s?\+\s?(?P<second>[1-5])(?:\s?=\s?(?P<total>10|[2-9]))?"
+_PRIMARY = (
+    r"\bprimary (?:gleason )?(?:grade|pattern|score)?[\s:=(]{1,4}(?:grade |pattern )?(?P<p>[1-5])\)?[^\d]{0,60}?"
+    r"\bsecondary (?:gleason )?(?:grade|pattern|score)?[\s:=(]{1,4}(?:grade |pattern )?(?P<q>[1-5])(?!\.?\d)"
+)
 _PATTERNS = re.compile(
-    rf"\bgleason(?:'s)?[^\d;\n]{{0,50}}?{_SUM}|(?<![\d+]){_SUM.replace('first', 'a').replace('second', 'b').replace('total', 'c')}"
-    r"(?=[^\n;]{0,20}gleason)"
+    rf"\bgleason(?:'s)?[^\d;\n]{{0,50}}?{_SUM}|{_PRIMARY}"
+    rf"|(?<![\d+]){_SUM.replace('first', 'a').replace('second', 'b').replace('total', 'c')}(?=[^\n;]{{0,20}}gleason)"
 )
 _SCORE = re.compile(
-    r"\bgleason(?:'s)?[\s-](?:combined |total |histologic )?(?:score|sum|grade)[\s:=,of-]{1,6}(?P<score>10|[4-9])(?!\d|\s?\+|\.\d)"
+    r"\bgleason(?:'s)?[\s-](?:combined |total |histologic )?(?:score|sum|grade)[\s:=,of-]{1,6}(?P<score>10|[6-9])(?!\d|\s?\+|\.\d)"
 )
 _GROUP = re.compile(
     r"\b(?:isup |prognostic )?grade group\s?[:=(-]{0,2}\s?(?:is |of )?(?P<group>[1-5])(?![\d.])"
@@ -24,7 +28,7 @@ _GROUP_OF_SUM = {6: "1", 8: "4", 9: "5", 10: "5"}
 
 
 def _sum(match: re.Match[str]) -> tuple[int, int] | None:
-    first, second = match["first"] or match["a"], match["second"] or match["b"]
+    first, second = match["first"] or match["a"] or match["p"], match["second"] or match["b"] or match["q"]
     total = match["total"] or match["c"]
     if total and int(total) != int(first) + int(second):
         return None  # one of the three was misread

@@ -22,6 +22,7 @@ class Finding:
         mention: names the finding; a bare mention is a positive one ("with lymphatic invasion").
         label: names what may be affected ("renal vein"); says nothing unless something is said of it.
         absent: wording that itself means the finding is not there ("confined to the kidney").
+        present: wording that itself means it is there ("tumor deposits: 3").
         elsewhere: where one of these is near, the words speak of something else.
         values: which of the assertions the field can take.
         looks_back: how far before its own clause `elsewhere` is looked for, in characters.
@@ -30,12 +31,19 @@ class Finding:
     mention: str
     label: str = ""
     absent: str = ""
+    present: str = ""
     elsewhere: str = ""
     values: tuple[Assertion, ...] = ("present", "absent")
     looks_back: int = 0
 
     def __post_init__(self) -> None:
-        parts = [("mention", self.mention), ("label", self.label), ("absent", self.absent)]
+        parts = [
+            # Of two that begin at one place the first counts: what answers by itself before what only names.
+            ("absent", self.absent),
+            ("present", self.present),
+            ("mention", self.mention),
+            ("label", self.label),
+        ]
         pattern = re.compile("|".join(f"(?P<{name}>{words})" for name, words in parts if words))
         object.__setattr__(self, "_pattern", pattern)
         object.__setattr__(self, "_elsewhere", re.compile(self.elsewhere or r"(?!)"))
@@ -52,6 +60,9 @@ class Finding:
         for match in self._pattern.finditer(clause):
             near = clause[max(0, match.start() - 50) : match.end() + 40]
             if self._elsewhere.search(near):
+                continue
+            if match.lastgroup == "present":
+                yield "present", match.start(), match.end()
                 continue
             if match.lastgroup == "absent":
                 denied = re.search(r"\b(?:not|no longer)\s{1,2}(?:\w{1,12}\s)?$", clause[: match.start()])
@@ -104,7 +115,7 @@ LYMPHOVASCULAR = Finding(
         r"|\b(?:in|within|into|involv\w+|invad\w+|invasion of) (?:the )?(?:\w{1,15} )?(?:lymphatics"
         r"|vascular[ -]lymphatic spaces?|lymphovascular spaces?|lymphatic spaces?|vascular spaces?"
         r"|vascular channels|lymphatic channels|blood vessels|lymph vessels|small vessels)"
-        r"|\blvi\b|\bangioinvasion|\blymphangitic spread|\blymphangiosis|\bpermeation of (?:lymphatic"
+        r"|\blvs?i\b|\bangioinvasion|\blymphangitic spread|\blymphangiosis|\bpermeation of (?:lymphatic"
         r"|vascular)"
         # The codes L1 and V1 of the TNM system, beside others of their kind.
         r"|\bl1\b(?=[\s,]{0,3}(?:v\d|r[0-2x]|pn))|\bv[12]\b(?=[\s,]{0,3}(?:r[0-2x]|l\d|pn))"

@@ -132,7 +132,7 @@ def find_m(layout: Layout) -> Iterator[Candidate]:
 
 _ROMAN = r"(?:iv|i{1,3}|[il]{2,3}|i|[1-4])"
 _GROUP = re.compile(
-    r"(?<!t )(?<!n )(?<!m )(?<!masaoka )(?<!koga )(?:(?P<figo>figo)(?: \w{1,20}){0,2}? ?(?:stage)?|\bstage(?: group(?:ing)?)?)"
+    r"(?<!t )(?<!n )(?<!m )(?<!masaoka )(?<!koga )(?:(?P<figo>figo)(?: (?!grade)\w{1,20}){0,2}?(?! grade) ?(?:stage)?|\bstage(?: group(?:ing)?)?)"
     r"(?:\s?\([^()]{0,40}\))?(?:\s(?:is|group(?:ing)?|figo|ajcc))?\s{0,2}[:=-]?\s{0,3}"
     rf"(?:stage\s)?(?P<stage>{_ROMAN})\s?(?P<sub>[abc][1-3]?)?(?![a-z0-9])(?!\.\d)(?!\s?[/x%])"
 )

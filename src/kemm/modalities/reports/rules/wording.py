@@ -11,6 +11,7 @@ from kemm.modalities.reports.reading import reading_copy
 from kemm.modalities.reports.rules.candidate import Candidate, section_rank
 
 _END = re.compile(r"[;\n]|\.(?=\s|$)")
+_DENIED = re.compile(r"\b(?:no|not|without)\s(?:evidence of )?$")
 _UNTOLD = re.compile(
     r"\b(?:pending|ordered|requested|to follow|will be|not (?:performed|done|tested|assessed|applicable|available"
     r"|interpretable)|cannot|can not|could not|insufficient|failed|see (?:separate|previous|prior|addendum|comment))\b"
@@ -46,7 +47,7 @@ class Choice:
         self._patterns["said"] = re.compile(said or r"(?!)")
         self._patterns["alone"] = re.compile(alone or r"(?!)")
         self._patterns["led"] = re.compile(
-            rf"(?:{said})(?:\s(?:for|staining for|expression of|in|type,?))?\s$"
+            rf"(?:{said})(?:\s(?:for|staining for|expression of|in|type,?))?\s{{0,2}}\(?$"
         )
 
     @property
@@ -72,7 +73,8 @@ class Choice:
                 yield self._value(said), name.start(), name.end() + said.end()
             elif self.led:
                 start = max(0, name.start() - 40)
-                if led := self._patterns["led"].search(text[start : name.start()]):
+                led = self._patterns["led"].search(text[start : name.start()])
+                if led and not _DENIED.search(text[start : start + led.start()]):
                     yield self._value(led), start + led.start(), name.end()
 
     def parse(self, quote: str) -> str | None:
