@@ -40,7 +40,13 @@ class Reply:
             return self.body
         message = {"role": "assistant", "content": self.content, "refusal": self.refusal}
         choice = {"index": 0, "message": message, "finish_reason": self.finish_reason}
-        told = {"id": "1", "object": "chat.completion", "created": 1, "model": self.model, "choices": [choice]}
+        told = {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": self.model,
+            "choices": [choice],
+        }
         return json.dumps({**told, "usage": self.usage}).encode()
 
 
@@ -77,7 +83,9 @@ class ChatServer:
             daemon_threads = True
             request_queue_size = 256
 
-            def handle_error(self, *_: object) -> None:  # a client that went away is what some tests are about
+            def handle_error(
+                self, *_: object
+            ) -> None:  # a client that went away is what some tests are about
                 pass
 
         self._server = Server(("127.0.0.1", 0), Handler)

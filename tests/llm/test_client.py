@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_server import MODEL, ChatServer, Reply, error
 
+from chat_server import MODEL, ChatServer, Reply, error
 from conftest import Pauses, question
 from kemm.core.errors import InputError, KemmError, PartialError, PolicyError, ServiceError
 from kemm.llm import Answer, Busy, Client, Journal, LLMConfig, NotTaken, Progress, Question

@@ -22,7 +22,14 @@ MODEL = "reader-1"
 
 @pytest.fixture(autouse=True)
 def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("KEMM_LLM_API_KEY", "OPENAI_API_KEY", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+    for name in (
+        "KEMM_LLM_API_KEY",
+        "OPENAI_API_KEY",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "http_proxy",
+        "https_proxy",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -62,7 +69,9 @@ def journal(study: StudyFolder) -> sqlite3.Connection:
     return sqlite3.connect(study / "llm" / "journal.sqlite")
 
 
-def test_a_model_reads_what_it_can_prove_and_no_more(study: StudyFolder, kemm: Kemm, server: ChatServer) -> None:
+def test_a_model_reads_what_it_can_prove_and_no_more(
+    study: StudyFolder, kemm: Kemm, server: ChatServer
+) -> None:
     said = kemm("refine", study, *options(server))
     assert said.code == 0, said.err
     table = pd.read_csv(study / "refined" / "refined.csv", dtype=str, keep_default_na=False)
@@ -138,9 +147,7 @@ def test_what_identifies_and_what_tells_the_outcome_reaches_no_model(
     assert rules["content"].startswith(refine_prompt().strip()[:60])
 
 
-def test_reports_that_were_not_answered_are_named_and_asked_for_again(
-    study: StudyFolder, kemm: Kemm
-) -> None:
+def test_reports_that_were_not_answered_are_named_and_asked_for_again(study: StudyFolder, kemm: Kemm) -> None:
     poor = study.with_report[1]
     (study / "reports" / f"{poor}.txt").write_text("Fuhrman grade: 2. A most unusual tumour.")
     failing = True
@@ -244,7 +251,11 @@ def test_background_needs_no_study(kemm: Kemm, tmp_path: Path) -> None:
     with ChatServer([Reply(json.dumps(lists()), model=MODEL)]) as server:
         said = kemm("background", "--cancer-type", "KIRC", tmp_path, *options(server))
     assert said.code == 0, said.err
-    assert (tmp_path / "background" / "KIRC.yaml").read_text().startswith(f"# Written by {MODEL} and not reviewed")
+    assert (
+        (tmp_path / "background" / "KIRC.yaml")
+        .read_text()
+        .startswith(f"# Written by {MODEL} and not reviewed")
+    )
     unnamed = kemm("background", "--cancer-type", "KIRC", tmp_path)
     assert (unnamed.code, "no language model is named" in unnamed.err) == (2, True)
 

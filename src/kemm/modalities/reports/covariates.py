@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from kemm.core.cohort import Cohort, Covariate
 from kemm.core.errors import Faults, nearest
+from kemm.core.types import CaseId
 from kemm.modalities.reports.fields import FIELDS
 from kemm.modalities.reports.refiner import RefinedReport
 from kemm.modalities.reports.values import FIELD_COVARIATES, field_values
@@ -16,7 +17,7 @@ COVARIATE_PREFIX = "report "
 
 
 def with_field_covariates(
-    cohort: Cohort, reports: Mapping[str, RefinedReport], fields: Sequence[str]
+    cohort: Cohort, reports: Mapping[CaseId, RefinedReport], fields: Sequence[str]
 ) -> Cohort:
     """The cohort with the named fields of the reports as further covariates, "report grade" and so on.
 
