@@ -198,7 +198,8 @@ def print_refined(console: Console, result: RefineResult) -> None:
     console.print()
     console.print(fields, highlight=False)
     if silent:
-        console.print(f"[dim]stated by no report: {escape(', '.join(silent))}[/]", highlight=False)
+        number = f"{len(silent)} further field{' is' if len(silent) == 1 else 's are'}"
+        console.print(f"[dim]{number} stated by no report[/]", highlight=False)
     console.print()
 
 

@@ -185,10 +185,8 @@ def test_refine_writes_its_tables_and_tells_what_is_in_them(study: StudyFolder, 
     assert re.search(rf"^reports +{len(table)} *$", said.out, flags=re.M)
     silent = coverage.index[coverage["stated"] == 0]
     assert "ER" in silent
-    told = " ".join(said.out.split()).partition("stated by no report: ")[2].partition(" written:")[0]
-    assert told.split(", ") == list(silent)
-    assert re.search(r"^statements a report +\d+\.\d on average *$", said.out, flags=re.M)
-    assert re.search(r"^masked in reports +\d+ ", said.out, flags=re.M)
+    assert f"{len(silent)} further fields are stated by no report" in said.out
+    assert not re.search(r"^ER ", said.out, flags=re.M)
 
 
 def test_every_quote_in_the_tables_stands_in_the_users_report(study: StudyFolder) -> None:
