@@ -25,6 +25,8 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "OPENAI_API_KEY",
         "OPENAI_BASE_URL",
         "OPENAI_ORG_ID",
+        "OPENAI_CUSTOM_HEADERS",
+        "OPENAI_ADMIN_KEY",
         "OPENAI_PROJECT_ID",
     ):
         monkeypatch.delenv(name, raising=False)

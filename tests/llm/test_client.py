@@ -179,6 +179,17 @@ def test_questions_are_drawn_as_they_are_needed(client_of: ClientOf) -> None:
     assert most <= 6
 
 
+def test_a_source_that_fails_loses_no_answer_that_is_under_way(client_of: ClientOf) -> None:
+    def items() -> Iterator[tuple[str, Question]]:
+        yield from questions(3)
+        raise InputError("report 4 cannot be read")
+
+    with ChatServer([Reply(wait_s=0.05)]) as server:
+        found, told = stopped(client_of(server.url), items())
+    assert str(told) == "report 4 cannot be read"
+    assert len(found) == len(server.requests) == 3
+
+
 def test_who_stops_listening_leaves_nothing_running(client_of: ClientOf) -> None:
     async def run(client: Client) -> int:
         async with client:

@@ -6,6 +6,8 @@ import asyncio
 import json
 import logging
 import socket
+import ssl
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -57,6 +59,21 @@ def test_a_question_is_sent_as_the_protocol_wants_it(client_of: ClientOf) -> Non
         }
     ]
     assert server.headers[0]["authorization"] == "Bearer none"
+
+
+def test_a_server_learns_nothing_of_this_machine_and_gets_no_other_key(
+    client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_ADMIN_KEY", "sk-admin")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: Bearer other")
+    with ChatServer([Reply()]) as server:
+        asked(client_of(server.url))
+    (headers,) = server.headers
+    assert headers["authorization"] == "Bearer none"
+    assert headers.keys() <= {
+        *("host", "authorization", "content-type", "content-length"),
+        *("accept", "accept-encoding", "connection", "user-agent"),
+    }
 
 
 def test_temperature_left_to_the_server_is_not_sent(client_of: ClientOf) -> None:
@@ -173,6 +190,17 @@ def test_a_server_that_says_when_to_come_back_is_heeded(client_of: ClientOf, pau
     assert pauses == [8.0, 8.0, 8.0]  # as told, and up to a second more by chance; no failure of its own
 
 
+def test_a_time_to_come_back_may_be_a_date(client_of: ClientOf, pauses: Pauses) -> None:
+    from email.utils import formatdate
+
+    later = error(503, retry_after=formatdate(time.time() + 30, usegmt=True))
+    nonsense = error(503, retry_after="soon")
+    with ChatServer([later, nonsense, Reply()]) as server:
+        asked(client_of(server.url))
+    assert pauses[0] == pytest.approx(31, abs=3)
+    assert pauses[1] == 1
+
+
 def test_a_server_that_asks_for_more_patience_than_there_is(client_of: ClientOf, pauses: Pauses) -> None:
     with ChatServer([error(429, "daily limit", retry_after="86400")]) as server:
         told = failure(client_of(server.url), Busy)
@@ -206,6 +234,22 @@ def test_a_server_that_is_not_there(client_of: ClientOf) -> None:
         told = failure(client_of(url, retries=1), Busy)
     assert f"127.0.0.1:{url.split(':')[2].removesuffix('/v1')} cannot be reached" in str(told)
     assert "Start the server" in str(told)
+
+
+def test_a_server_without_encryption_is_told_from_one_that_is_not_there(client_of: ClientOf) -> None:
+    with ChatServer([Reply()]) as server:
+        told = failure(client_of(server.url.replace("http:", "https:")))
+    assert "write llm.base_url with http://" in str(told)
+
+
+def test_a_certificate_that_is_not_accepted_is_told() -> None:
+    backend: Any = make_backend(LLMConfig(model="m"))
+    error = RuntimeError("connection")
+    error.__cause__ = ssl.SSLCertVerificationError("self-signed")
+    told = backend._unreachable(error)
+    assert "localhost:8000 could not prove who it is" in str(told)
+    assert not isinstance(told, Busy)
+    asyncio.run(backend.close())
 
 
 @pytest.mark.parametrize(

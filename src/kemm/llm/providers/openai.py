@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _WAYS = ("json_schema", "json_object", "text")
 _PASSING = (408, 409, 425, 429)
 _OF_THE_QUESTION = (400, 413, 422)
+_TELLTALE = "x-stainless-"
+"""Headers in which the library tells operating system, processor and Python."""
 _QUOTED = 24  # A server's message that repeats this many characters of a question quotes it.
 
 
@@ -70,7 +72,12 @@ class OpenAIServer:
             headers={"Accept-Encoding": "identity"},
         )
         self._server = openai.AsyncOpenAI(
-            api_key=self._key.value, base_url=config.base_url, max_retries=0, http_client=http
+            api_key=self._key.value,
+            base_url=config.base_url,
+            max_retries=0,
+            http_client=http,
+            # Said outright, so that no other variable of the environment (OPENAI_ADMIN_KEY) takes its place.
+            default_headers={"Authorization": f"Bearer {self._key.value}"},
         )
 
     def __repr__(self) -> str:
@@ -256,7 +263,12 @@ class OpenAIServer:
         """The connection failed. Only kinds of error are told: their texts are the libraries' own."""
         cause: BaseException | None = error
         while cause is not None:
-            if isinstance(cause, ssl.SSLError):
+            if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLCertVerificationError):
+                return ServiceError(
+                    f"{self.host} does not speak https as this machine does. If it is a server without encryption, "
+                    "write llm.base_url with http://."
+                )
+            if isinstance(cause, ssl.SSLCertVerificationError):
                 return ServiceError(
                     f"{self.host} could not prove who it is (its TLS certificate was not accepted). "
                     "Install the certificate of its issuer on this machine, or correct llm.base_url."
@@ -283,7 +295,7 @@ def _transport(config: LLMConfig) -> httpx2.AsyncBaseTransport:
 
 
 def _limited(inner: httpx2.AsyncBaseTransport) -> httpx2.AsyncBaseTransport:
-    """A transport whose responses end at `ANSWER_BYTES`, whatever the server sends."""
+    """A transport that tells nothing of this machine, and whose responses end at `ANSWER_BYTES`, whatever is sent."""
     import httpx2
 
     class Cut(httpx2.AsyncByteStream):
@@ -303,6 +315,8 @@ def _limited(inner: httpx2.AsyncBaseTransport) -> httpx2.AsyncBaseTransport:
 
     class Limited(httpx2.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            for name in [name for name in request.headers if name.lower().startswith(_TELLTALE)]:
+                del request.headers[name]
             response = await inner.handle_async_request(request)
             assert isinstance(response.stream, httpx2.AsyncByteStream)
             response.stream = Cut(response.stream)
