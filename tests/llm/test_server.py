@@ -284,11 +284,19 @@ def test_a_huge_answer_is_cut_off(client_of: ClientOf) -> None:
         (b"", "an empty page"),
         (b"[1]", "3 bytes"),
         (b"{}", "2 bytes"),
+        (b"[" * 100_000, "100000 bytes"),
     ],
 )
 def test_what_is_no_completion_is_told_as_what_it_is(body: bytes, looks: str, client_of: ClientOf) -> None:
     with ChatServer([Reply(body=body)]) as server:
         assert f"no chat completion ({looks}). Check llm.base_url" in str(failure(client_of(server.url)))
+
+
+def test_half_a_surrogate_pair_is_no_reason_to_fail(client_of: ClientOf) -> None:
+    with ChatServer([Reply(content="\ud800")]) as server:
+        (answer,) = asked(client_of(server.url), question("broken \udc00 text"))
+    assert server.requests[0]["messages"][1]["content"] == "broken ? text"
+    assert answer.finish_reason == "stop"
 
 
 def test_a_redirect_is_not_followed(client_of: ClientOf, httpserver: HTTPServer) -> None:

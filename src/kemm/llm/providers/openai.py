@@ -24,6 +24,7 @@ from kemm.llm.backend import (
     Busy,
     NotTaken,
     Question,
+    sendable,
 )
 from kemm.llm.privacy import KEY_VARIABLES, api_key, host_of, is_loopback, place_of, require_allowed
 from kemm.llm.settings import LLMConfig
@@ -166,7 +167,9 @@ class OpenAIServer:
         config = self._config
         request: dict[str, Any] = {
             "model": config.model,
-            "messages": [{"role": turn.role, "content": turn.content} for turn in question.messages],
+            "messages": [
+                {"role": turn.role, "content": sendable(turn.content)} for turn in question.messages
+            ],
             self._limit_name: question.max_tokens or config.max_tokens,
         }
         if config.temperature is not None:
@@ -188,7 +191,7 @@ class OpenAIServer:
             message = choice["message"]
             text, refusal = message.get("content") or "", message.get("refusal")
             usage = found.get("usage") or {}
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             raise ServiceError(
                 f"{self.host} answered with something that is no chat completion "
                 f"({_looks_like(body)}). Check llm.base_url; it usually ends in /v1."
