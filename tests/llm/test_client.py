@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asking import Pauses, question
 from chat_server import MODEL, ChatServer, Reply, error
 
-from conftest import Pauses, question
 from kemm.core.errors import InputError, KemmError, PartialError, PolicyError, ServiceError
 from kemm.llm import Answer, Busy, Client, Journal, LLMConfig, NotTaken, Progress, Question
 from kemm.llm.backend import Backend
@@ -115,7 +115,7 @@ def run_apart(url: str, path: Path) -> subprocess.Popen[str]:
 
 def test_a_killed_run_asks_again_only_what_was_under_way(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
-    with ChatServer(lambda request: Reply(wait_s=0.05)) as server:
+    with ChatServer(lambda request: Reply(wait_s=0.15)) as server:
         process = run_apart(server.url, path)
         assert process.stdout is not None
         told = [process.stdout.readline().split()[0] for _ in range(10)]

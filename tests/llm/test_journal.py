@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from asking import question
 
-from conftest import question
 from kemm.core.errors import InputError, IntegrityError, PolicyError
 from kemm.llm import Answer, Journal, Question
 from kemm.llm.journal import Asked, Call
@@ -282,7 +282,7 @@ def test_threads_may_share_one(tmp_path: Path) -> None:
 
 WRITER = """
 import sys
-from conftest import question
+from asking import question
 from test_journal import answer, asked, write
 from kemm.llm import Journal
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asking import question
 
-from conftest import question
 from kemm.core.errors import PolicyError, ServiceError, UsageError
 from kemm.llm import Answer, Client, Journal, LLMConfig, NotTaken, Question, ask_structured, make_backend
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from asking import SCHEMA, Pauses, question
 from chat_server import MODEL, ChatServer, Reply, error
 from pytest_httpserver import HTTPServer
 
-from conftest import SCHEMA, Pauses, question
 from kemm.core.errors import KemmError, PolicyError, ServiceError, UsageError
 from kemm.llm import Answer, Busy, Client, LLMConfig, NotTaken, make_backend
 

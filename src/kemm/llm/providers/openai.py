@@ -7,11 +7,10 @@ import email.utils
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from kemm.core.errors import KemmError, PolicyError, ServiceError, UsageError
 from kemm.llm.backend import (
@@ -26,7 +25,8 @@ from kemm.llm.backend import (
     Question,
     sendable,
 )
-from kemm.llm.privacy import KEY_VARIABLES, api_key, host_of, is_loopback, place_of, require_allowed
+from kemm.llm.privacy import KEY_VARIABLES, api_key, place_of, require_allowed
+from kemm.llm.providers.transport import transport
 from kemm.llm.settings import LLMConfig
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 _WAYS = ("json_schema", "json_object", "text")
 _PASSING = (408, 409, 425, 429)
 _OF_THE_QUESTION = (400, 413, 422)
-_TELLTALE = "x-stainless-"
-"""Headers in which the library tells operating system, processor and Python."""
 _QUOTED = 24  # A server's message that repeats this many characters of a question quotes it.
 
 
@@ -65,7 +63,7 @@ class OpenAIServer:
         self._agreeing = asyncio.Lock()
         self._limit_name = "max_tokens"
         http = httpx2.AsyncClient(
-            transport=_limited(_transport(config)),
+            transport=transport(config),
             timeout=config.timeout_s,
             follow_redirects=False,
             trust_env=False,
@@ -281,54 +279,6 @@ class OpenAIServer:
             f"{self.host} cannot be reached, or dropped the connection. Start the server, or correct llm.base_url.",
             outcome="connection",
         )
-
-
-def _transport(config: LLMConfig) -> httpx2.AsyncBaseTransport:
-    import httpx2
-
-    host, scheme = host_of(config.base_url), urlsplit(config.base_url).scheme
-    proxy = None
-    # A proxy sees only that there is a connection, if that is encrypted. Loopback never goes through one.
-    if not is_loopback(host) and scheme == "https" and not proxy_bypass(host):
-        proxy = getproxies().get("https")
-    room = httpx2.Limits(
-        max_connections=config.concurrency, max_keepalive_connections=config.concurrency, keepalive_expiry=30
-    )
-    return httpx2.AsyncHTTPTransport(limits=room, trust_env=False, proxy=proxy)
-
-
-def _limited(inner: httpx2.AsyncBaseTransport) -> httpx2.AsyncBaseTransport:
-    """A transport that tells nothing of this machine, and whose responses end at `ANSWER_BYTES`, whatever is sent."""
-    import httpx2
-
-    class Cut(httpx2.AsyncByteStream):
-        def __init__(self, stream: httpx2.AsyncByteStream) -> None:
-            self._stream = stream
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            room = ANSWER_BYTES
-            async for chunk in self._stream:
-                yield chunk[:room]
-                room -= len(chunk)
-                if room <= 0:
-                    return
-
-        async def aclose(self) -> None:
-            await self._stream.aclose()
-
-    class Limited(httpx2.AsyncBaseTransport):
-        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-            for name in [name for name in request.headers if name.lower().startswith(_TELLTALE)]:
-                del request.headers[name]
-            response = await inner.handle_async_request(request)
-            assert isinstance(response.stream, httpx2.AsyncByteStream)
-            response.stream = Cut(response.stream)
-            return response
-
-        async def aclose(self) -> None:
-            await inner.aclose()
-
-    return Limited()
 
 
 def _parsed(body: bytes, cut: bool) -> Any:
