@@ -7,15 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asking import Pauses
 
-from kemm.llm import Client, Journal, LLMConfig, Message, Question, make_backend
-
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {"grade": {"type": "integer", "minimum": 1, "maximum": 3}},
-    "required": ["grade"],
-    "additionalProperties": False,
-}
+from kemm.llm import Client, Journal, LLMConfig, make_backend
 
 
 @pytest.fixture(autouse=True)
@@ -25,24 +19,14 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "OPENAI_API_KEY",
         "OPENAI_BASE_URL",
         "OPENAI_ORG_ID",
+        "OPENAI_CUSTOM_HEADERS",
+        "OPENAI_ADMIN_KEY",
         "OPENAI_PROJECT_ID",
     ):
         monkeypatch.delenv(name, raising=False)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
-
-
-def question(text: str = "A tumour of grade 2.", **more: Any) -> Question:
-    turns = (Message("system", "What is the grade?"), Message("user", text))
-    return Question(turns, **{"schema": SCHEMA, "schema_name": "grade", **more})
-
-
-class Pauses(list[float]):
-    """Stands in for sleeping: notes how long."""
-
-    async def __call__(self, seconds: float) -> None:
-        self.append(seconds)
 
 
 @pytest.fixture

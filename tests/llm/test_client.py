@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
+from asking import Pauses, question
 from chat_server import MODEL, ChatServer, Reply, error
-from conftest import Pauses, question
+
 from kemm.core.errors import InputError, KemmError, PartialError, PolicyError, ServiceError
 from kemm.llm import Answer, Busy, Client, Journal, LLMConfig, NotTaken, Progress, Question
 from kemm.llm.backend import Backend
@@ -115,7 +115,7 @@ def run_apart(url: str, path: Path) -> subprocess.Popen[str]:
 
 def test_a_killed_run_asks_again_only_what_was_under_way(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
-    with ChatServer(lambda request: Reply(wait_s=0.05)) as server:
+    with ChatServer(lambda request: Reply(wait_s=0.15)) as server:
         process = run_apart(server.url, path)
         assert process.stdout is not None
         told = [process.stdout.readline().split()[0] for _ in range(10)]
@@ -177,6 +177,17 @@ def test_questions_are_drawn_as_they_are_needed(client_of: ClientOf) -> None:
         asyncio.run(run(client_of(server.url, concurrency=3)))
     assert done == drawn == 60
     assert most <= 6
+
+
+def test_a_source_that_fails_loses_no_answer_that_is_under_way(client_of: ClientOf) -> None:
+    def items() -> Iterator[tuple[str, Question]]:
+        yield from questions(3)
+        raise InputError("report 4 cannot be read")
+
+    with ChatServer([Reply(wait_s=0.05)]) as server:
+        found, told = stopped(client_of(server.url), items())
+    assert str(told) == "report 4 cannot be read"
+    assert len(found) == len(server.requests) == 3
 
 
 def test_who_stops_listening_leaves_nothing_running(client_of: ClientOf) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from conftest import question
+from asking import question
+
 from kemm.llm import Estimate, LLMConfig, estimate
 from kemm.llm.estimate import tokens_of
 

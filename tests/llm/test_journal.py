@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from asking import question
 
-from conftest import question
-from kemm.core.errors import InputError, IntegrityError
+from kemm.core.errors import InputError, IntegrityError, PolicyError
 from kemm.llm import Answer, Journal, Question
 from kemm.llm.journal import Asked, Call
 
@@ -237,6 +237,30 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         Journal(tmp_path)
 
 
+def test_a_full_disk_is_told_and_what_was_written_stays(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        write(journal, asked(), answer())
+        (pages,) = journal._database.execute("PRAGMA page_count").fetchone()
+        journal._database.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(InputError, match=r"journal\.sqlite: the disk is full\. Free some space"):
+            write(journal, asked(question("another")), answer("long " * 10_000))
+        assert journal.find(asked()) == answer()
+
+
+def test_a_journal_that_another_keeps_to_itself_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kemm.llm.journal._PATIENCE_S", 0.1)
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        other = sqlite3.connect(journal.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(PolicyError, match=r"another process has kept the journal for 0\.1 s"):
+            write(journal, asked(), answer())
+        assert journal.find(asked()) is None  # reading goes on
+        other.close()
+        write(journal, asked(), answer())
+
+
 def test_threads_may_share_one(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal.sqlite") as journal:
 
@@ -258,7 +282,7 @@ def test_threads_may_share_one(tmp_path: Path) -> None:
 
 WRITER = """
 import sys
-from conftest import question
+from asking import question
 from test_journal import answer, asked, write
 from kemm.llm import Journal
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asking import question
 
-from conftest import question
 from kemm.core.errors import PolicyError, ServiceError, UsageError
 from kemm.llm import Answer, Client, Journal, LLMConfig, NotTaken, Question, ask_structured, make_backend
 
@@ -106,6 +106,17 @@ def test_random_weights_give_valid_json(more: dict[str, Any], model: Path) -> No
     assert {answer.finish_reason for answer in answers} == {"stop"}
     assert {answer.mode for answer in answers} == {"json_schema"}
     assert all(answer.tokens_in and answer.tokens_out and answer.tokens_out <= 120 for answer in answers)
+
+
+def test_any_of_several_end_tokens_ends_an_answer(tmp_path: Path) -> None:
+    folder = saved_model(tmp_path / "model")
+    generation = folder / "generation_config.json"
+    told = json.loads(generation.read_text())
+    # Chat models end a turn with a token of their own, which is not the tokenizer's.
+    generation.write_text(json.dumps({**told, "eos_token_id": [0, 5], "repetition_penalty": 5.0}))
+    (answer,) = answered(settings(folder), closed("broken \udc00 text"))
+    assert valid(answer.text)
+    assert answer.finish_reason == "stop"
 
 
 def test_without_the_grammar_random_weights_give_none(model: Path) -> None:

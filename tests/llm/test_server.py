@@ -6,14 +6,16 @@ import asyncio
 import json
 import logging
 import socket
+import ssl
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from asking import SCHEMA, Pauses, question
+from chat_server import MODEL, ChatServer, Reply, error
 from pytest_httpserver import HTTPServer
 
-from chat_server import MODEL, ChatServer, Reply, error
-from conftest import SCHEMA, Pauses, question
 from kemm.core.errors import KemmError, PolicyError, ServiceError, UsageError
 from kemm.llm import Answer, Busy, Client, LLMConfig, NotTaken, make_backend
 
@@ -57,6 +59,21 @@ def test_a_question_is_sent_as_the_protocol_wants_it(client_of: ClientOf) -> Non
         }
     ]
     assert server.headers[0]["authorization"] == "Bearer none"
+
+
+def test_a_server_learns_nothing_of_this_machine_and_gets_no_other_key(
+    client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_ADMIN_KEY", "sk-admin")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: Bearer other")
+    with ChatServer([Reply()]) as server:
+        asked(client_of(server.url))
+    (headers,) = server.headers
+    assert headers["authorization"] == "Bearer none"
+    assert headers.keys() <= {
+        *("host", "authorization", "content-type", "content-length"),
+        *("accept", "accept-encoding", "connection", "user-agent"),
+    }
 
 
 def test_temperature_left_to_the_server_is_not_sent(client_of: ClientOf) -> None:
@@ -173,6 +190,17 @@ def test_a_server_that_says_when_to_come_back_is_heeded(client_of: ClientOf, pau
     assert pauses == [8.0, 8.0, 8.0]  # as told, and up to a second more by chance; no failure of its own
 
 
+def test_a_time_to_come_back_may_be_a_date(client_of: ClientOf, pauses: Pauses) -> None:
+    from email.utils import formatdate
+
+    later = error(503, retry_after=formatdate(time.time() + 30, usegmt=True))
+    nonsense = error(503, retry_after="soon")
+    with ChatServer([later, nonsense, Reply()]) as server:
+        asked(client_of(server.url))
+    assert pauses[0] == pytest.approx(31, abs=3)
+    assert pauses[1] == 1
+
+
 def test_a_server_that_asks_for_more_patience_than_there_is(client_of: ClientOf, pauses: Pauses) -> None:
     with ChatServer([error(429, "daily limit", retry_after="86400")]) as server:
         told = failure(client_of(server.url), Busy)
@@ -208,6 +236,22 @@ def test_a_server_that_is_not_there(client_of: ClientOf) -> None:
     assert "Start the server" in str(told)
 
 
+def test_a_server_without_encryption_is_told_from_one_that_is_not_there(client_of: ClientOf) -> None:
+    with ChatServer([Reply()]) as server:
+        told = failure(client_of(server.url.replace("http:", "https:")))
+    assert "write llm.base_url with http://" in str(told)
+
+
+def test_a_certificate_that_is_not_accepted_is_told() -> None:
+    backend: Any = make_backend(LLMConfig(model="m"))
+    error = RuntimeError("connection")
+    error.__cause__ = ssl.SSLCertVerificationError("self-signed")
+    told = backend._unreachable(error)
+    assert "localhost:8000 could not prove who it is" in str(told)
+    assert not isinstance(told, Busy)
+    asyncio.run(backend.close())
+
+
 @pytest.mark.parametrize(
     ("reply", "reason", "text"),
     [
@@ -240,11 +284,19 @@ def test_a_huge_answer_is_cut_off(client_of: ClientOf) -> None:
         (b"", "an empty page"),
         (b"[1]", "3 bytes"),
         (b"{}", "2 bytes"),
+        (b"[" * 100_000, "100000 bytes"),
     ],
 )
 def test_what_is_no_completion_is_told_as_what_it_is(body: bytes, looks: str, client_of: ClientOf) -> None:
     with ChatServer([Reply(body=body)]) as server:
         assert f"no chat completion ({looks}). Check llm.base_url" in str(failure(client_of(server.url)))
+
+
+def test_half_a_surrogate_pair_is_no_reason_to_fail(client_of: ClientOf) -> None:
+    with ChatServer([Reply(content="\ud800")]) as server:
+        (answer,) = asked(client_of(server.url), question("broken \udc00 text"))
+    assert server.requests[0]["messages"][1]["content"] == "broken ? text"
+    assert answer.finish_reason == "stop"
 
 
 def test_a_redirect_is_not_followed(client_of: ClientOf, httpserver: HTTPServer) -> None:

@@ -63,6 +63,11 @@ class Question:
         return schema + sum(len(message.content) for message in self.messages)
 
 
+def sendable(text: str) -> str:
+    """`text` without what UTF-8 has no place for: halves of broken surrogate pairs."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _hash(value: object) -> str:
     # Half of a broken surrogate pair is text too.
     return hashlib.sha256(json.dumps(value, ensure_ascii=True).encode()).hexdigest()

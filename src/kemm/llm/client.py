@@ -167,6 +167,9 @@ class Client:
                     except StopIteration:
                         more = False
                         break
+                    except Exception as failed:
+                        stopped_by = failed
+                        break
                     under_way[asyncio.ensure_future(_done(work, item))] = identifier
                 if not under_way:
                     break

@@ -20,7 +20,7 @@ from typing import Any
 from kemm.core.errors import InputError, IntegrityError, KemmError, PolicyError
 from kemm.core.files import make_private
 from kemm.core.files.output import cannot_write
-from kemm.llm.backend import Answer, Question
+from kemm.llm.backend import Answer, Question, sendable
 
 FORMAT = 1
 _APPLICATION = 0x6B656D6D  # "kemm": says whose file it is
@@ -248,7 +248,7 @@ class Journal:
             "characters": question.characters,
             "outcome": outcome,
             "mode": answer.mode if answer else "",
-            "answer": _storable(answer.text) if answer else None,
+            "answer": sendable(answer.text) if answer else None,
             "finish_reason": answer.finish_reason if answer else None,
             "tokens_in": answer.tokens_in if answer else None,
             "tokens_out": answer.tokens_out if answer else None,
@@ -324,11 +324,6 @@ def _digest(row: sqlite3.Row | dict[str, Any]) -> str:
     """Of all that is told of a call, so that a flipped bit does not pass for an answer."""
     told = {name: row[name] for name in row.keys() if name not in ("id", "digest")}  # noqa: SIM118 (a Row has no __iter__ of names)
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-
-
-def _storable(text: str) -> str:
-    # Half of a broken surrogate pair cannot be stored as UTF-8.
-    return text.encode("utf-8", "replace").decode()
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -7,11 +7,10 @@ import email.utils
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from kemm.core.errors import KemmError, PolicyError, ServiceError, UsageError
 from kemm.llm.backend import (
@@ -24,8 +23,10 @@ from kemm.llm.backend import (
     Busy,
     NotTaken,
     Question,
+    sendable,
 )
-from kemm.llm.privacy import KEY_VARIABLES, api_key, host_of, is_loopback, place_of, require_allowed
+from kemm.llm.privacy import KEY_VARIABLES, api_key, place_of, require_allowed
+from kemm.llm.providers.transport import transport
 from kemm.llm.settings import LLMConfig
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class OpenAIServer:
         self._agreeing = asyncio.Lock()
         self._limit_name = "max_tokens"
         http = httpx2.AsyncClient(
-            transport=_limited(_transport(config)),
+            transport=transport(config),
             timeout=config.timeout_s,
             follow_redirects=False,
             trust_env=False,
@@ -70,7 +71,12 @@ class OpenAIServer:
             headers={"Accept-Encoding": "identity"},
         )
         self._server = openai.AsyncOpenAI(
-            api_key=self._key.value, base_url=config.base_url, max_retries=0, http_client=http
+            api_key=self._key.value,
+            base_url=config.base_url,
+            max_retries=0,
+            http_client=http,
+            # Said outright, so that no other variable of the environment (OPENAI_ADMIN_KEY) takes its place.
+            default_headers={"Authorization": f"Bearer {self._key.value}"},
         )
 
     def __repr__(self) -> str:
@@ -159,7 +165,9 @@ class OpenAIServer:
         config = self._config
         request: dict[str, Any] = {
             "model": config.model,
-            "messages": [{"role": turn.role, "content": turn.content} for turn in question.messages],
+            "messages": [
+                {"role": turn.role, "content": sendable(turn.content)} for turn in question.messages
+            ],
             self._limit_name: question.max_tokens or config.max_tokens,
         }
         if config.temperature is not None:
@@ -181,7 +189,7 @@ class OpenAIServer:
             message = choice["message"]
             text, refusal = message.get("content") or "", message.get("refusal")
             usage = found.get("usage") or {}
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             raise ServiceError(
                 f"{self.host} answered with something that is no chat completion "
                 f"({_looks_like(body)}). Check llm.base_url; it usually ends in /v1."
@@ -256,7 +264,12 @@ class OpenAIServer:
         """The connection failed. Only kinds of error are told: their texts are the libraries' own."""
         cause: BaseException | None = error
         while cause is not None:
-            if isinstance(cause, ssl.SSLError):
+            if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLCertVerificationError):
+                return ServiceError(
+                    f"{self.host} does not speak https as this machine does. If it is a server without encryption, "
+                    "write llm.base_url with http://."
+                )
+            if isinstance(cause, ssl.SSLCertVerificationError):
                 return ServiceError(
                     f"{self.host} could not prove who it is (its TLS certificate was not accepted). "
                     "Install the certificate of its issuer on this machine, or correct llm.base_url."
@@ -266,52 +279,6 @@ class OpenAIServer:
             f"{self.host} cannot be reached, or dropped the connection. Start the server, or correct llm.base_url.",
             outcome="connection",
         )
-
-
-def _transport(config: LLMConfig) -> httpx2.AsyncBaseTransport:
-    import httpx2
-
-    host, scheme = host_of(config.base_url), urlsplit(config.base_url).scheme
-    proxy = None
-    # A proxy sees only that there is a connection, if that is encrypted. Loopback never goes through one.
-    if not is_loopback(host) and scheme == "https" and not proxy_bypass(host):
-        proxy = getproxies().get("https")
-    room = httpx2.Limits(
-        max_connections=config.concurrency, max_keepalive_connections=config.concurrency, keepalive_expiry=30
-    )
-    return httpx2.AsyncHTTPTransport(limits=room, trust_env=False, proxy=proxy)
-
-
-def _limited(inner: httpx2.AsyncBaseTransport) -> httpx2.AsyncBaseTransport:
-    """A transport whose responses end at `ANSWER_BYTES`, whatever the server sends."""
-    import httpx2
-
-    class Cut(httpx2.AsyncByteStream):
-        def __init__(self, stream: httpx2.AsyncByteStream) -> None:
-            self._stream = stream
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            room = ANSWER_BYTES
-            async for chunk in self._stream:
-                yield chunk[:room]
-                room -= len(chunk)
-                if room <= 0:
-                    return
-
-        async def aclose(self) -> None:
-            await self._stream.aclose()
-
-    class Limited(httpx2.AsyncBaseTransport):
-        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-            response = await inner.handle_async_request(request)
-            assert isinstance(response.stream, httpx2.AsyncByteStream)
-            response.stream = Cut(response.stream)
-            return response
-
-        async def aclose(self) -> None:
-            await inner.aclose()
-
-    return Limited()
 
 
 def _parsed(body: bytes, cut: bool) -> Any:

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from kemm.core.errors import KemmError, ServiceError, UsageError
+from kemm.core.errors import ServiceError, UsageError
 from kemm.core.provenance import fingerprint
-from kemm.llm.backend import BACKENDS, CUT_OFF, Answer, Backend, NotTaken, Question
+from kemm.llm.backend import BACKENDS, CUT_OFF, Answer, Backend, NotTaken, Question, sendable
 from kemm.llm.settings import LLMConfig
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class LocalModel:
             raise _not_loaded(config, error) from error
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._model = self._model.to(self._device).eval()
+        # Of a model that also sees or hears, the part that reads and writes.
+        self._shape = self._model.config.get_text_config()
         weights = [parameter.sum(dtype=torch.float64).item() for parameter in self._model.parameters()]
         made_of = fingerprint(
             "transformers/1", self._tokenizer.get_vocab(), _template(self._tokenizer), weights
@@ -55,7 +57,7 @@ class LocalModel:
         # Other weights behind the same name are another model.
         self._returned = f"{config.model}@{made_of}"
         self.identity = f"transformers/1/{made_of}"
-        self._grammar = _Grammar(self._tokenizer, int(self._model.config.vocab_size))
+        self._grammar = _Grammar(self._tokenizer, int(self._shape.vocab_size), self._ends())
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kemm-llm")
 
     def __repr__(self) -> str:
@@ -103,7 +105,10 @@ class LocalModel:
                 attention_mask=torch.ones_like(ids),
                 max_new_tokens=limit,
                 stopping_criteria=[ended],
+                eos_token_id=self._ends(),
                 pad_token_id=self._pad(),
+                # Some models punish what was said before: a quote would not come out verbatim.
+                repetition_penalty=1.0,
                 **way,
             )[0, ids.shape[1] :].tolist()
         whole = bool(out) and out[-1] in self._ends()
@@ -115,7 +120,7 @@ class LocalModel:
                 outcome="timeout",
             )
         return Answer(
-            text=self._tokenizer.decode(out, skip_special_tokens=True),
+            text=self._tokenizer.decode(out[:-1] if whole else out, skip_special_tokens=True),
             model=self._returned,
             finish_reason="stop" if whole else CUT_OFF,
             tokens_in=int(ids.shape[1]),
@@ -126,7 +131,7 @@ class LocalModel:
 
     def _tokens(self, question: Question) -> Tensor:
         ids: Tensor
-        turns = [{"role": turn.role, "content": turn.content} for turn in question.messages]
+        turns = [{"role": turn.role, "content": sendable(turn.content)} for turn in question.messages]
         if _template(self._tokenizer) is None:
             # A model that was not trained to converse continues a text.
             text = "\n\n".join([*(turn["content"] for turn in turns), "Answer:\n"])
@@ -155,7 +160,7 @@ class LocalModel:
             return write(rest)
 
     def _refuse_too_long(self, tokens: int, limit: int) -> None:
-        room = getattr(self._model.config, "max_position_embeddings", None)
+        room = getattr(self._shape, "max_position_embeddings", None)
         if room is not None and tokens + limit > room:
             raise NotTaken(
                 f"a question of {tokens} tokens and an answer of up to {limit} do not fit into the {room} tokens of the "
@@ -163,9 +168,10 @@ class LocalModel:
                 outcome="too long",
             )
 
-    def _ends(self) -> set[int]:
+    def _ends(self) -> list[int]:
         told = self._model.generation_config.eos_token_id
-        return set(told if isinstance(told, list) else [told]) | {self._tokenizer.eos_token_id}
+        ends = {*(told if isinstance(told, list) else [told]), self._tokenizer.eos_token_id} - {None}
+        return sorted(ends)
 
     def _pad(self) -> int | None:
         pad = self._tokenizer.pad_token_id
@@ -175,8 +181,8 @@ class LocalModel:
 class _Grammar:
     """Leaves a model only the tokens that a schema allows next."""
 
-    def __init__(self, tokenizer: Any, vocabulary: int) -> None:
-        self._tokenizer, self._vocabulary = tokenizer, vocabulary
+    def __init__(self, tokenizer: Any, vocabulary: int, ends: list[int]) -> None:
+        self._tokenizer, self._vocabulary, self._ends = tokenizer, vocabulary, ends
         self._known: Any = None
 
     def follow(self, schema: Mapping[str, Any]) -> _Follow:
@@ -191,7 +197,9 @@ class _Grammar:
             ) from error
         if self._known is None:
             try:
-                self._known = from_tokenizer(self._tokenizer, n_vocab=self._vocabulary)
+                self._known = from_tokenizer(
+                    self._tokenizer, n_vocab=self._vocabulary, eos_token=self._ends or None
+                )
             except ValueError as error:
                 raise UsageError(
                     f"the model's tokenizer cannot be held to a grammar ({error}). Use another model, "
@@ -223,7 +231,11 @@ class _Follow:
             self._matcher.consume_token(int(input_ids[0, -1]))
         self._begun = True
         if self._matcher.is_error():
-            raise KemmError(f"the grammar of an answer failed: {self._matcher.get_error()}")
+            raise NotTaken(
+                f"the grammar of an answer failed: {self._matcher.get_error().splitlines()[0]}. "
+                "Simplify its schema, or set llm.structured to text.",
+                outcome="schema",
+            )
         allowed = torch.frombuffer(bytearray(self._matcher.compute_logit_bias()), dtype=torch.uint8)
         forbidden = (allowed == 0).to(scores.device)
         masked = scores.clone()
