@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from kemm.modalities.reports import CANNOT_BE_ASSESSED, FIELDS, RulesRefiner, fields_for, organ_of
@@ -578,3 +580,28 @@ def test_the_study_decides_between_organs_that_are_named_alike() -> None:
         Layout("Kidney, nephrectomy: renal cell carcinoma of the kidney. Breast.", "BRCA").organ == "kidney"
     )
     assert organ_of("OV") == "ovary"
+
+
+@pytest.mark.parametrize(
+    ("cancer_type", "piece"),
+    [
+        ("PRAD", "primary gleason grade 3 secondary "),
+        ("PRAD", "gleason 3 + "),
+        ("PRAD", "tumor invades the seminal vesicle "),
+        ("COAD", "mismatch repair mlh1, msh2, "),
+        ("COAD", "tumor deposits ( "),
+        ("SKCM", "mitotic rate breslow clark level "),
+        ("SKCM", "melanoma, malignant "),
+        ("SARC", "high grade pleomorphic "),
+        ("GBM", "1p and 19q loss of idh1 mutation "),
+        ("THYM", "thymoma, who type "),
+        ("UCEC", "margins and lymphovascular invasion cannot be assessed "),
+        ("OV", "no evidence of surface ovary high grade "),
+    ],
+)
+def test_a_hostile_report_on_any_organ_takes_seconds(cancer_type: str, piece: str) -> None:
+    text = (piece * (100_000 // len(piece) + 1))[:100_000]
+    begin = time.process_time()
+    REFINER.refine(text, cancer_type=cancer_type)
+    # A second or two on an idle core; a rule that backtracks would take hours.
+    assert time.process_time() - begin < 15

@@ -59,7 +59,9 @@ def _graded(match: re.Match[str]) -> int:
     return max(first, _number(match["b"])) if match["b"] else first
 
 
-_OTHER_SCALE = re.compile(r"gleason|\bweiss|\bpass\b|masaoka|clark|ishak")
+_OTHER_SCALE = re.compile(
+    r"gleason|\bweiss|\bpass\b|masaoka|clark|ishak|(?:primary|secondary) (?:pattern|grade)"
+)
 
 
 def _on_another_scale(text: str, match: re.Match[str]) -> bool:

@@ -284,9 +284,10 @@ def _lung(phrase: _Phrase, words: set[str]) -> str | None:
     if "neuroendocrine" in words:
         size = next((f"{word} cell " for word in ("large", "small") if word in words), "")
         return f"{size}neuroendocrine carcinoma"
+    invasive = "invasive " if "invasive" in words else ""
     for needed, term in (
         ("mucinous", "mucinous carcinoma"),
-        ("papillary", "invasive papillary carcinoma"),
+        ("papillary", f"{invasive}papillary carcinoma"),
         ("micropapillary", "invasive micropapillary carcinoma"),
         ("small", "small cell carcinoma"),
         ("large", "large cell carcinoma"),
@@ -303,6 +304,7 @@ def _lung(phrase: _Phrase, words: set[str]) -> str | None:
 # The same words name another disease in another organ, and the organ often stands at a distance.
 _IN_ORGAN = {
     "thyroid": {
+        "papillary carcinoma": "papillary thyroid carcinoma",
         "invasive papillary carcinoma": "papillary thyroid carcinoma",
         "medullary carcinoma": "medullary thyroid carcinoma",
         "anaplastic carcinoma": "anaplastic thyroid carcinoma",

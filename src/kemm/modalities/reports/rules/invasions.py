@@ -56,7 +56,8 @@ RENAL_SINUS = into(
     elsewhere=r"margin|cm from|mm from|lymph node|weigh|including",
 )
 RHABDOID = Finding(
-    mention=r"\brhabdoid(?: (?:features?|differentiation|component|change|areas?|morphology|cells?|pattern))?"
+    mention=r"\brhabdoid(?: (?:features?|differentiation|component|change|areas?|morphology|cells?|pattern))?",
+    elsewhere=r"rhabdoid tumor",  # a disease of children, listed in forms
 )
 
 PARAMETRIUM = into(r"parametri(?:um|a|al)(?: (?:soft )?tissues?)?")
@@ -81,7 +82,7 @@ MACROVASCULAR = Finding(
         r"\bmacro-?\s?(?:scopic )?vascular (?:invasion|involvement)|\bmacroscopic (?:venous|portal vein|vein) invasion"
         r"|\b(?:tumor )?thromb(?:us|i)(?: is)?(?: present| seen| identified)? (?:in|within) (?:the |a )?(?:left |right |main |branch(?:es)? of (?:the )?)*(?:portal|hepatic) vein"
         r"|\b(?:portal|hepatic)(?: vein)?(?: \(large vessel\))? (?:invasion|thromb\w+|tumor thromb\w+)"
-        r"|\blarge vessel (?:\w+ )?(?:invasion|involvement)|\bvascular invasion \(?(?:large vessel|macroscopic)\)?"
+        r"|\b(?:large|major) (?:portal |hepatic )?(?:vessel|vein) (?:\w+ )?(?:invasion|involvement)|\bvascular invasion \(?(?:large vessel|macroscopic)\)?"
         rf"|\b{TUMOUR_VERB}(?: (?:the|a|branch(?:es)?|of|left|right|main|large)){{0,5}} (?:portal|hepatic) veins?"
     ),
     label=(

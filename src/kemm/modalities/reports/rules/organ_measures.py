@@ -11,8 +11,8 @@ _UNIT = r"\s?(?P<unit>mm|cm)\b"
 KI67_NAME = r"\b(?:ki ?-? ?67|mib ?-? ?1)\b"
 KI67 = Measure(
     patterns=(
-        rf"{KI67_NAME}(?:[^.;\n\d%]|\.(?=\d)){{0,60}}?{NUMBER}\s?%",
-        rf"{NUMBER}\s?%[^.;\n\d]{{0,30}}?{KI67_NAME}",
+        rf"{KI67_NAME}(?:[^.;\n\d%]|\.(?=\d)){{0,60}}?{NUMBER}\s?(?:%|per ?cent)",
+        rf"{NUMBER}\s?(?:%|per ?cent)[^.;\n\d]{{0,30}}?{KI67_NAME}",
     ),
     most=100,
 )

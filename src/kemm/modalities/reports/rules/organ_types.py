@@ -97,7 +97,7 @@ IDH = Choice(
     options={"wild type": _WILD, "mutant": _MUTANT},
 )
 CODELETION = Choice(
-    name=r"\b(?:chromosomes? )?1p ?(?:/|and|-|,|&) ?19q(?: co-?\s?deletion)?(?: status)?|\blos[st] of (?:heterozygosity (?:of|for|on) )?"
+    name=r"\b(?:chromosomes? )?1p ?(?:/|and|-|,|&)? ?19q(?: co-?\s?deletion)?(?: status)?|\blos[st] of (?:heterozygosity (?:of|for|on) )?"
     r"1p and 19q",
     options={
         "absent": r"\bnot? (?:co-?\s?delet\w+|delet\w+|detected|identified|lost|loss|present)|\bintact|\bretained|\bnegative"

@@ -70,15 +70,15 @@ _TYPES: tuple[tuple[str, str], ...] = (
     ("sarcoma", rf"{_SARCOMA}\bsarcoma"),
     (
         "biphasic mesothelioma",
-        r"(?:malignant )?(?:biphasic|mixed)(?: type)?(?: malignant)?(?: pleural)? mesothelioma|(?:malignant )?(?:pleural )?mesothelioma,? (?:of )?(?:biphasic|mixed)",
+        r"(?:malignant )?(?:biphasic|mixed)(?: type)?(?: malignant)?(?: pleural)? mesothelioma|(?:malignant )?(?:pleural )?mesothelioma,? (?:malignant,? )?(?:of )?(?:biphasic|mixed)",
     ),
     (
         "sarcomatoid mesothelioma",
-        r"(?:sarcomatoid|desmoplastic|sarcomatous)(?: type)?(?: malignant)?(?: pleural)? mesothelioma|(?:malignant )?(?:pleural )?mesothelioma,? (?:of )?sarcomato\w+",
+        r"(?:sarcomatoid|desmoplastic|sarcomatous)(?: type)?(?: malignant)?(?: pleural)? mesothelioma|(?:malignant )?(?:pleural )?mesothelioma,? (?:malignant,? )?(?:of )?sarcomato\w+",
     ),
     (
         "epithelioid mesothelioma",
-        r"epithel(?:ioid|ial)(?: type)?(?: malignant)?(?: pleural)? mesothelioma|(?:malignant )?(?:pleural )?mesothelioma,? (?:of )?(?:the )?epithel(?:ioid|ial)",
+        r"epithel(?:ioid|ial)(?: type)?(?: malignant)?(?: pleural)? mesothelioma|(?:malignant )?(?:pleural )?mesothelioma,? (?:malignant,? )?(?:of )?(?:the )?epithel(?:ioid|ial)",
     ),
     ("mesothelioma", r"(?:malignant )?(?:pleural )?mesothelioma"),
     ("thymic carcinoma", r"thymic (?:squamous cell )?carcinoma|squamous cell carcinoma of (?:the )?thymus"),

@@ -111,7 +111,7 @@ INVASION = (
 LYMPHOVASCULAR = Finding(
     mention=(
         rf"\b{_VESSEL}(?:(?:\s{{0,2}}\([^()\n]{{0,40}}\))?(?:\s?(?:and|or|/|,|and/or)\s?(?:peri\w+"
-        rf"|{_VESSEL})){{0,2}})?(?:\s{{0,2}}\([^()\n]{{0,40}}\))?\s{{1,4}}(?:space\s)?{INVASION}"
+        rf"|{_VESSEL})){{0,2}})?(?:\s{{0,2}}\([^()\n]{{0,40}}\))?\)?\s{{1,4}}(?:space\s)?{INVASION}"
         r"|\b(?:in|within|into|involv\w+|invad\w+|invasion of) (?:the )?(?:\w{1,15} )?(?:lymphatics"
         r"|vascular[ -]lymphatic spaces?|lymphovascular spaces?|lymphatic spaces?|vascular spaces?"
         r"|vascular channels|lymphatic channels|blood vessels|lymph vessels|small vessels)"
@@ -226,7 +226,7 @@ MULTIFOCAL = Finding(
     ),
     absent=(
         r"\buni-?\s?focal|\bsingle (?:tumor )?(?:focus|mass|tumor|nodule)(?! of)\b|\bsolitary (?:tumor"
-        r"|mass|nodule)|\bfocality\s?[:-]\s?single|\b(?:number of )?(?:tumors|tumor foci)\s?[:-]\s?(?:1"
+        r"|mass|nodule)|\bfocality\s?[:-]\s?(?:single|solitary)|\b(?:number of )?(?:tumors|tumor foci)\s?[:-]\s?(?:1"
         r"|one|single)\b"
     ),
     elsewhere=(
@@ -279,6 +279,14 @@ _MYOMETRIUM = re.compile(
 )
 
 
+# As synoptic reports print it, on one line or two.
+_DEPTH_AND_WALL = re.compile(
+    r"\b(?:depth of )?(?:myometrial )?invasion\s?:?\s{0,2}(?P<depth>\d{1,2}(?:\.\d{1,2})?)\s?(?P<unit1>[cm]m)[\s,;.]{1,4}"
+    r"(?:total |full )?(?:myometrial thickness|thickness of (?:the )?myometrium)\s?(?::|is|of)?\s{0,2}"
+    r"(?P<wall>\d{1,2}(?:\.\d{1,2})?)\s?(?P<unit2>[cm]m)"
+)
+
+
 def parse_myometrial(quote: str) -> str | None:
     """ "none", "<50%" or ">=50%" of the thickness of the wall."""
     text = reading_copy(quote)
@@ -286,7 +294,7 @@ def parse_myometrial(quote: str) -> str | None:
         return None
     if _NOT_AT_ALL.search(text):
         return "none"
-    if match := _DEPTH_OF.search(text):
+    if match := _DEPTH_AND_WALL.search(text) or _DEPTH_OF.search(text):
         depth, wall = float(match["depth"]), float(match["wall"])
         if (match["unit1"] or match["unit2"]) != match["unit2"]:
             depth *= 0.1 if match["unit1"] == "mm" else 10
@@ -306,6 +314,8 @@ def parse_myometrial(quote: str) -> str | None:
 
 def find_myometrial(layout: Layout) -> Iterator[Candidate]:
     """Clauses that tell how far the tumour goes into the myometrium."""
+    for match in _DEPTH_AND_WALL.finditer(layout.text):
+        yield Candidate(match.start(), match.end(), section_rank(layout, match.start()))
     for match in re.finditer(
         r"myometri|depth of invasion|confined to (?:the )?endometrium|limited to (?:the )?endometrium",
         layout.text,
