@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from asking import Pauses, question
-from chat_server import MODEL, ChatServer, Reply, error
 
+from chat_server import MODEL, ChatServer, Reply, error
 from kemm.core.errors import InputError, KemmError, PartialError, PolicyError, ServiceError
 from kemm.llm import Answer, Busy, Client, Journal, LLMConfig, NotTaken, Progress, Question
 from kemm.llm.backend import Backend

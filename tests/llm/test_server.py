@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 from asking import SCHEMA, Pauses, question
-from chat_server import MODEL, ChatServer, Reply, error
 from pytest_httpserver import HTTPServer
 
+from chat_server import MODEL, ChatServer, Reply, error
 from kemm.core.errors import KemmError, PolicyError, ServiceError, UsageError
 from kemm.llm import Answer, Busy, Client, LLMConfig, NotTaken, make_backend
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from asking import SCHEMA, question
-from chat_server import ChatServer, Reply, error
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chat_server import ChatServer, Reply, error
 from kemm.core.errors import InputError
 from kemm.llm import (
     DATA_RULE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from kemm.execution import Mapper, run_here
 from kemm.modalities.encoders import PRETRAINED, fit_encoder
 from kemm.modalities.reports import BY_MODEL, REFINERS, RefinedReport
 from kemm.modalities.reports.covariates import COVARIATE_PREFIX, with_field_covariates
+from kemm.modalities.reports.names import NameFinder
 from kemm.modalities.reports.stored import as_json, from_json
 from kemm.modalities.slides import SlideBags, open_slides, pack_slides
 from kemm.pipeline.asking import refine_by_llm
@@ -75,6 +77,7 @@ def refine(inputs: Inputs, store: Store, run: Mapper, progress: Progress) -> dic
     config = inputs.study.config.reports
     if config is None or not inputs.reports:
         return {}
+    inputs = with_names_hidden(inputs, store, progress)
     if config.refiner == BY_MODEL:
         return refine_by_llm(inputs, store, progress)
     names = masked_names(inputs)
@@ -101,6 +104,26 @@ def refine(inputs: Inputs, store: Store, run: Mapper, progress: Progress) -> dic
         stored = read_json(store.get("refined", key).path("reports.json"))
         refined |= {CaseId(case): from_json(one) for case, one in stored.items()}
     return refined
+
+
+def with_names_hidden(inputs: Inputs, store: Store, progress: Progress) -> Inputs:
+    """The same inputs with the names masked that the study's model of names finds in reports; each looked at once."""
+    config = inputs.study.config.reports
+    if config is None or config.names_model is None:
+        return inputs
+    finder = NameFinder(config.names_model, config.names_labels)
+    key = fingerprint(finder.identity, sorted(inputs.reports.items()))
+    if not store.has("names", key):
+        hidden = {}
+        with (
+            progress.stage("find names", len(inputs.reports)) as step,
+            store.adding("names", key, model=finder.identity) as folder,
+        ):
+            for case, text in inputs.reports.items():
+                hidden[case] = finder.hide(text)
+                step.advance()
+            write_json(folder / "reports.json", hidden)
+    return replace(inputs, reports=read_json(store.get("names", key).path("reports.json")))
 
 
 def _refine_part(
@@ -137,8 +160,6 @@ def _packed(inputs: Inputs, store: Store, progress: Progress) -> tuple[SlideBags
 
 def _with_vectors(inputs: Inputs, data: StudyData, store: Store, progress: Progress) -> StudyData:
     """The same data, with the vector of every text made by the pretrained encoder."""
-    from dataclasses import replace
-
     reports = [report for report in data.reports if report is not None]
     texts = sorted(
         {

@@ -26,7 +26,7 @@ from kemm.modalities.reports.counting import (
 )
 from kemm.pipeline.asking import Plan, plan
 from kemm.pipeline.inputs import Inputs, read_inputs
-from kemm.pipeline.prepare import refine
+from kemm.pipeline.prepare import refine, with_names_hidden
 from kemm.pipeline.progress import Progress, Silent
 from kemm.results.audit import Audit, AuditCase, render_audit
 
@@ -115,7 +115,7 @@ def plan_refining(study: Study) -> Plan:
     store = Store(study.store_folder)
     assert study.config.reports is not None
     if study.config.reports.refiner == BY_MODEL:
-        return plan(inputs, store)
+        return plan(with_names_hidden(inputs, store, Silent()), store)
     return Plan(len(inputs.reports), 0, None, None)
 
 
