@@ -80,7 +80,12 @@ def test_a_claim_the_report_bears_out_stands_in_the_registrys_words(
     [
         ("grade", "1", "Fuhrman grade 3", "its quote says '3', not '1'"),
         ("grade", "3", "Fuhrman grade 4", "its quote is not in the report: copy the words exactly"),
-        ("grade", "3", "Clear cell renal", "its quote does not say tumour grade: quote the words that do"),
+        (
+            "grade",
+            "3",
+            "Two of four lymph nodes",
+            "its quote does not say tumour grade: quote the words that do",
+        ),
         ("pT", "T3a", "T3", "its quote is shorter than 3 characters: quote the words around it too"),
         (
             "perineural_invasion",
@@ -119,6 +124,27 @@ def test_a_claim_the_report_does_not_bear_out_is_dropped_with_the_reason(
     name: str, claimed: Any, quote: Any, why: str
 ) -> None:
     assert one(name, claimed, quote) == (None, why)
+
+
+def test_a_quote_that_names_nothing_is_widened_to_its_clause_and_to_the_label_before_it() -> None:
+    text = (
+        "Margins: free.\nPerineural invasion:\nNot identified.\nFuhrman grade 3, with necrosis. ER is absent."
+    )
+    found = ground(
+        {
+            "perineural_invasion": claim("absent", "Not identified"),
+            "grade": claim("3", "3, with"),
+            "necrosis": claim("absent", "absent"),
+        },
+        text,
+    )
+    assert [(s.kind, s.quote) for s in found.statements] == [
+        ("grade", "Fuhrman grade 3, with necrosis"),
+        ("perineural_invasion", "Perineural invasion:\nNot identified"),
+    ]
+    # A quote that says something is taken at its word, whatever stands beside it.
+    other = ground({"margins": claim("positive", "Margins: free")}, text + "\nTumor at the margin.")
+    assert other.dropped[0].why == "its quote says 'negative', not 'positive'"
 
 
 def test_letters_that_only_look_alike_are_another_text() -> None:

@@ -4,18 +4,22 @@ A claim is {"value": ..., "quote": ...}. Its quote is looked for in the report a
 after both are folded alike: case; runs of white space, line breaks among them; a word divided by a hyphen
 at the end of a line; typographic quotation marks, dashes and spaces. Nothing else is forgiven: letters that
 only look alike, or words left out, are another text. The statement carries the report's own characters,
-never the claim's. Then the field's parser must read the claimed value from them, and `verify` must pass.
+never the claim's. A quote that does not name what it speaks of ("not identified") is widened to its clause,
+and then by the clause before it, whose label it may answer; one that says something itself is taken at its
+word. Then the field's parser must read the claimed value from them, and `verify` must pass.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from kemm.core.types import Statement
 from kemm.modalities.reports.field import CANNOT_BE_ASSESSED, Field
 from kemm.modalities.reports.fields import FIELDS, fields_for, verify
+from kemm.modalities.reports.layout import Layout
 from kemm.modalities.reports.refiner import Dropped
 from kemm.modalities.reports.sentences import MOST_SENTENCES
 
@@ -25,6 +29,7 @@ SHORTEST_QUOTE, LONGEST_QUOTE = 3, 400
 # Words as frequent as "no" are looked at in so many places of the report and no more.
 _MOST_PLACES = 64
 _SHOWN = 200
+_WIDER = 80
 
 
 class Grounded(NamedTuple):
@@ -91,14 +96,16 @@ def _field_statement(
         return dropped(fault)
     field = asked[name]
     why = "its quote is not in the report: copy the words exactly"
-    for start, end in report.places(quote):
-        said, fault_here = _said(field, value, report.text[start:end])
-        if said is not None:
-            statement = field.statement(said, report.text[start:end], start)
-            fault_here = verify(statement, report.text) or ""
-            if not fault_here:
-                return statement
-        why = fault_here
+    for place in report.places(quote):
+        for start, end in report.widened(*place):
+            said, why = _said(field, value, report.text[start:end])
+            if said is not None:
+                statement = field.statement(said, report.text[start:end], start)
+                why = verify(statement, report.text) or ""
+                if not why:
+                    return statement
+            if said is not None or field.parse(report.text[start:end]) is not None:
+                break  # the words speak for themselves; what stands around them is another statement
     return dropped(why)
 
 
@@ -232,6 +239,26 @@ class _Report:
         for start, end in found:
             if not (_cuts(self.text, start) or _cuts(self.text, end)):
                 yield start, end
+
+    def widened(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """The span, then with its clause around it, then with the clause before: a label may stand there."""
+        yield start, end
+        here, last = self._layout.clause_at(start), self._layout.clause_at(end - 1)
+        begin = self._at_word(max(min(start, here.start), start - _WIDER))
+        stop = self._at_word(min(max(end, last.end), end + _WIDER))
+        before = self._at_word(max(self._layout.clauses_before(start, 1).start, start - 2 * _WIDER))
+        for wider in ((begin, stop), (min(begin, before), stop)):
+            if wider != (start, end) and wider[1] - wider[0] <= LONGEST_QUOTE:
+                yield wider
+
+    def _at_word(self, at: int) -> int:
+        while _cuts(self.text, at):
+            at += 1
+        return at
+
+    @cached_property
+    def _layout(self) -> Layout:
+        return Layout(self.text)
 
     def _fold(self, divided: str) -> tuple[str, list[int]]:
         if divided not in self._folds:

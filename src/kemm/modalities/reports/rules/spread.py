@@ -14,6 +14,22 @@ from kemm.modalities.reports.rules.candidate import IN_SITU, Candidate, section_
 _WORST: tuple[Assertion, ...] = ("present", "indeterminate", "absent")
 
 
+def loosened(pattern: str) -> str:
+    """The pattern with each space standing for one or two: a full stop that was a line break left one more."""
+    out, in_class, at = [], False, 0
+    while at < len(pattern):
+        character = pattern[at]
+        if character == "\\":
+            out.append(pattern[at : at + 2])
+            at += 2
+            continue
+        in_class = character == "[" or (in_class and character != "]")
+        repeated = pattern[at + 1 : at + 2] in {"?", "*", "+", "{"}
+        out.append(" {1,2}" if character == " " and not in_class and not repeated else character)
+        at += 1
+    return "".join(out)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """How one finding is worded.
@@ -44,7 +60,7 @@ class Finding:
             ("mention", self.mention),
             ("label", self.label),
         ]
-        pattern = re.compile("|".join(f"(?P<{name}>{words})" for name, words in parts if words))
+        pattern = re.compile("|".join(f"(?P<{name}>{loosened(words)})" for name, words in parts if words))
         object.__setattr__(self, "_pattern", pattern)
         object.__setattr__(self, "_elsewhere", re.compile(self.elsewhere or r"(?!)"))
 
@@ -145,6 +161,10 @@ PLEURAL = Finding(
     label=(
         r"\b(?:visceral |overlying |parietal )?pleura(?:l surface)?\b(?=\s?:|\s{1,2}(?:is|are|was|were"
         r"|not|negative|free|uninvolved|involved|positive|invaded|infiltrated|with no|has been)\b)"
+    ),
+    absent=(
+        rf"\b{TUMOUR_VERB}(?: focally)? (?:up )?to,? but (?:does )?not (?:in)?to(?: or through)?(?: the)?(?: visceral"
+        r"| overlying| parietal)? pleura\w*"
     ),
     elsewhere=(
         r"pleural? (?:fluid|effusion|margin|plaque|biops|adhesion)|cm from|mm from|\bis inked"
