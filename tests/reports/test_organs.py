@@ -605,3 +605,27 @@ def test_a_hostile_report_on_any_organ_takes_seconds(cancer_type: str, piece: st
     REFINER.refine(text, cancer_type=cancer_type)
     # A second or two on an idle core; a rule that backtracks would take hours.
     assert time.process_time() - begin < 15
+
+
+def test_a_rule_between_columns_reads_as_a_colon() -> None:
+    lines = (
+        "Procedure                 | Radical nephrectomy, kidney",
+        "| Renal vein involvement  | Not identified",
+        "Perinephric fat invasion  | Absent |",
+        "Sarcomatoid features      | Present",
+        "Lymphovascular invasion   | Not identified",
+        "| Tumor necrosis          | Cannot be determined",
+        "Margins                   | Uninvolved",
+        "Fuhrman grade             | 3",
+    )
+    refined = RulesRefiner().refine("\n".join(lines), cancer_type="KIRC")
+    assert {one.kind: one.value for one in refined.statements if one.kind != "sentence"} == {
+        "grade": "3",
+        "lymphovascular_invasion": "absent",
+        "margins": "negative",
+        "necrosis": "cannot be assessed",
+        "extrarenal_extension": "absent",
+        "perinephric_fat_invasion": "absent",
+        "renal_vein_invasion": "absent",
+        "sarcomatoid": "present",
+    }

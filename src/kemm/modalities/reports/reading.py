@@ -110,12 +110,23 @@ def _copy(text: str) -> str:
     lower = text.lower()
     if len(lower) != len(text):  # a few capitals have lower-case forms of two characters
         lower = "".join(low if len(low := character.lower()) == 1 else character for character in text)
-    lower = lower.translate(_PUNCTUATION)
+    lower = _without_rules(lower.translate(_PUNCTUATION))
     lower = _join_lines(text, lower)
     for pattern, meant in _REPAIRS:
         lower = pattern.sub(lambda match, meant=meant: meant.ljust(len(match[0]))[: len(match[0])], lower)  # type: ignore[misc]
     lower = _DECIMAL_COMMA.sub(".", lower)
     return _TOKEN.sub(lambda match: _repaired(match[0]), lower)
+
+
+# "Renal vein | Not identified", and what is left of a table's frame at the edges of its lines.
+_FRAME = re.compile(r"^ *\| |(?<= )\| *$", re.MULTILINE)
+_COLUMN = re.compile(r"(?<=\S)(?: +\| +|: {4,})(?=\S)")
+
+
+def _without_rules(lower: str) -> str:
+    """Columns of a table as a label with its answer: what stands between them reads as a colon, beside the answer."""
+    lower = _FRAME.sub(lambda match: " " * len(match[0]), lower)
+    return _COLUMN.sub(lambda match: ": ".rjust(len(match[0])), lower)
 
 
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}(?: ?[x*] ?\d| ?[cm]m\b))")

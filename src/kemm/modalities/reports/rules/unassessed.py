@@ -20,7 +20,7 @@ SAID = re.compile(
 )
 # Between the name and the saying: no answer, no end of a clause, not many words.
 _BETWEEN = re.compile(
-    r"(?:\s?\([^()\n]{0,40}\))?[\s:=-]{0,4}(?:(?!negative|positive|absent|present|involved|free|close|clear"
+    r"(?:\s?\([^()\n]{0,40}\))?[\s:=-]{0,40}(?:(?!negative|positive|absent|present|involved|free|close|clear"
     r"|not\b|no\b|identified|cannot|can\b|could|indeterm|unable)[a-z0-9/'()-]{1,20}[\s:=-]{1,3}){0,5}"
 )
 # "Cannot assess the margins": the name stands behind.
