@@ -311,11 +311,13 @@ _IN_ORGAN = {
     },
     "pancreas": {"invasive ductal carcinoma": "pancreatic ductal adenocarcinoma"},
     "prostate": {"invasive ductal carcinoma": "ductal adenocarcinoma"},
+    "kidney": {"clear cell carcinoma": "clear cell renal cell carcinoma"},
 }
 _ORGAN_WORD = {
     "thyroid": re.compile(r"\bthyroid(?! transcription)"),
     "pancreas": re.compile(r"\bpancrea"),
     "prostate": re.compile(r"\bprostat"),
+    "kidney": re.compile(r"\bkidney|\brenal\b(?! (?:cell )?carc)|\bnephrectom"),
 }
 _ORGAN_IS_NEAR = 240
 
