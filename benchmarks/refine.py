@@ -544,8 +544,9 @@ compared with reference annotations of 72 real reports (24 of each of three coho
 language models, every quote checked by script, reviewed by no clinician. Rules were written with every
 second of these reports in view (the first, third, ... of the file). Of the others no error
 was looked at; but which values occur in all 72 was known, and their scores by field were seen after each
-change and once prompted a further one (answers on the line after their label). So theirs is nearer to
-what to expect elsewhere than the others' is, and still a little too good.
+change and once prompted a further one (answers on the line after their label); and what later versions of
+the rules read differently was looked at in all reports, these among them. So theirs is nearer to what to
+expect elsewhere than the others' is, and still a little too good.
 
 {summary}
 
