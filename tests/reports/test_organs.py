@@ -557,12 +557,36 @@ def test_wordings(cancer_type: str, sentence: str, field: str, value: str | None
     assert fields(sentence, cancer_type).get(field) == value
 
 
+# As reports call what we call otherwise.
+LABELS = {
+    "nodes_positive": "Number of lymph nodes involved",
+    "laterality": "Laterality",
+    "multifocal": "Tumor focality",
+    "extrarenal_extension": "Extrarenal extension",
+}
+
+
 @pytest.mark.parametrize("name", FIELDS)
-def test_what_cannot_be_assessed_is_told_by_the_fields_own_name(name: str) -> None:
-    """Of any field: its title as synoptic reports print it, and the saying, or the saying alone."""
+def test_any_field_can_be_said_not_to_be_assessable_and_only_by_its_name(name: str) -> None:
     field = FIELDS[name]
+    label = LABELS.get(name, field.title)
+    for quote in (f"{label}: cannot be assessed", f"{label.upper()} CANNOT BE DETERMINED."):
+        assert field.parse(quote) is None
+        assert field.cannot_be_assessed(quote)
     assert not field.cannot_be_assessed("It cannot be assessed.")
-    assert field.parse("It cannot be assessed.") is None
+    assert not field.cannot_be_assessed(f"{label}: not assessed")
+
+
+@pytest.mark.parametrize("organ", STATED)
+def test_a_parser_gives_the_values_of_its_field_and_no_other(organ: str) -> None:
+    text = STATED[organ][0]
+    for quote in (text, *text.splitlines(), *text.split(". ")):
+        for field in FIELDS.values():
+            value = field.parse(quote)
+            if field.values:
+                assert value is None or value in field.values
+            elif field.number and value is not None:
+                assert float(value) >= 0
 
 
 def test_an_organs_questions_are_not_put_to_another() -> None:

@@ -97,14 +97,16 @@ def _field_statement(
     field = asked[name]
     why = "its quote is not in the report: copy the words exactly"
     for place in report.places(quote):
+        why = ""
         for start, end in report.widened(*place):
-            said, why = _said(field, value, report.text[start:end])
+            said, fault_here = _said(field, value, report.text[start:end])
             if said is not None:
                 statement = field.statement(said, report.text[start:end], start)
-                why = verify(statement, report.text) or ""
-                if not why:
+                fault_here = verify(statement, report.text) or ""
+                if not fault_here:
                     return statement
-            if said is not None or field.parse(report.text[start:end]) is not None:
+            why = why or fault_here  # of the quote as claimed
+            if field.parse(report.text[start:end]) is not None:
                 break  # the words speak for themselves; what stands around them is another statement
     return dropped(why)
 

@@ -98,6 +98,28 @@ def reading_copy(text: str) -> str:
     return _copy_of_quote(text) if len(text) <= _LONGEST_QUOTE else _copy(text)
 
 
+_ESCAPE = re.compile(r"\\.")
+_KEPT = re.compile(r"\\.|\(\?<[!=][^()]*\)")
+
+
+def loosened(pattern: str) -> str:
+    """A pattern for reading copies, in which a space may be two: a full stop or a letter was there."""
+    out, in_class, at = [], False, 0
+    while at < len(pattern):
+        # An escape is taken whole, and a look-behind, which must have one length.
+        kept = _KEPT.match(pattern, at) if not in_class else _ESCAPE.match(pattern, at)
+        if kept:
+            out.append(kept[0])
+            at = kept.end()
+            continue
+        character = pattern[at]
+        in_class = character == "[" or (in_class and character != "]")
+        repeated = pattern[at + 1 : at + 2] in {"?", "*", "+", "{"}
+        out.append(" {1,2}" if character == " " and not in_class and not repeated else character)
+        at += 1
+    return "".join(out)
+
+
 _LONGEST_QUOTE = 400
 
 

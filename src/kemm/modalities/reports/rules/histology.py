@@ -311,13 +311,16 @@ _IN_ORGAN = {
     },
     "pancreas": {"invasive ductal carcinoma": "pancreatic ductal adenocarcinoma"},
     "prostate": {"invasive ductal carcinoma": "ductal adenocarcinoma"},
+    "kidney": {"clear cell carcinoma": "clear cell renal cell carcinoma"},
 }
 _ORGAN_WORD = {
     "thyroid": re.compile(r"\bthyroid(?! transcription)"),
     "pancreas": re.compile(r"\bpancrea"),
     "prostate": re.compile(r"\bprostat"),
+    "kidney": re.compile(r"\bkidney|\brenal\b(?! (?:cell )?carc)|\bnephrectom"),
 }
 _ORGAN_IS_NEAR = 240
+_ORGAN_IS_BEHIND = 60
 
 
 def _in_place(term: str | None, quote: str) -> str | None:
@@ -379,14 +382,24 @@ def _find_carcinomas(layout: Layout) -> Iterator[Candidate]:
         # A pattern of breast and lung tumours, a type of its own in the gut.
         rank += term == "signet ring cell carcinoma" and layout.organ in {"breast", "lung"}
         end = phrase.end
-        if term in _IN_ORGAN.get(layout.organ or "", ()):
-            word = _ORGAN_WORD[str(layout.organ)]
-            named = [m.start() for m in word.finditer(layout.text, max(0, start - _ORGAN_IS_NEAR), start)]
-            start = named[-1] if named else start
-            behind = None if named else word.search(layout.text, end, min(clause.end, end + 60))
-            end = behind.end() if behind else end
+        if full := _IN_ORGAN.get(layout.organ or "", {}).get(term):
+            start, end = _with_organ(layout, start, end, full)
         if term.startswith("adenocarcinoma"):
             tail = layout.text[end : min(max(clause.end, end), end + 120)]
             longer = _PREDOMINANT.search(tail) or _FEATURES.search(tail)
             end += longer.end() if longer else 0
         yield Candidate(start, end, rank)
+
+
+def _with_organ(layout: Layout, start: int, end: int, full: str) -> tuple[int, int]:
+    """The span of a type, widened to a word of its organ so that it says its full name by itself."""
+    word = _ORGAN_WORD[str(layout.organ)]
+    before = [match.start() for match in word.finditer(layout.text, max(0, start - _ORGAN_IS_NEAR), start)]
+    wider = [(at, end) for at in reversed(before)]
+    clause_end = max(end, layout.clause_at(start).end)
+    if behind := word.search(layout.text, end, min(clause_end, end + _ORGAN_IS_BEHIND)):
+        wider.append((start, behind.end()))
+    for begin, stop in wider:
+        if parse_histologic_type(layout.source[begin:stop]) == full:
+            return begin, stop
+    return start, end

@@ -82,7 +82,7 @@ MACROVASCULAR = Finding(
         r"\bmacro-?\s?(?:scopic )?vascular (?:invasion|involvement)|\bmacroscopic (?:venous|portal vein|vein) invasion"
         r"|\b(?:tumor )?thromb(?:us|i)(?: is)?(?: present| seen| identified)? (?:in|within) (?:the |a )?(?:left |right |main |branch(?:es)? of (?:the )?)*(?:portal|hepatic) vein"
         r"|\b(?:portal|hepatic)(?: vein)?(?: \(large vessel\))? (?:invasion|thromb\w+|tumor thromb\w+)"
-        r"|\b(?:large|major) (?:portal |hepatic )?(?:vessel|vein) (?:\w+ )?(?:invasion|involvement)|\bvascular invasion \(?(?:large vessel|macroscopic)\)?"
+        r"|\binvasion of (?:the )?large vessels|\b(?:large|major) (?:portal |hepatic )?(?:vessel|vein) (?:\w+ )?(?:invasion|involvement)|\bvascular invasion \(?(?:large vessel|macroscopic)\)?"
         rf"|\b{TUMOUR_VERB}(?: (?:the|a|branch(?:es)?|of|left|right|main|large)){{0,5}} (?:portal|hepatic) veins?"
     ),
     label=(
@@ -97,7 +97,7 @@ CIRRHOSIS = Finding(
     elsewhere=r"history of|clinical",
 )
 SATELLITE_NODULES = Finding(
-    mention=r"\bsatellit(?:e|osis)(?: (?:tumor )?(?:nodules?|lesions?|foci|tumors?)(?: ?\(s\))?)?"
+    mention=r"\bsatellit(?:es?|osis)\b(?: (?:tumor )?(?:nodules?|lesions?|foci|tumors?)(?: ?\(s\))?)?"
 )
 PERIPANCREATIC = into(r"peri-?\s?pancreatic(?: (?:soft|adipose|fatty|fibroadipose))*(?: tissues?| fat)?")
 
@@ -140,7 +140,7 @@ MICROVASCULAR_PROLIFERATION = Finding(
 ULCERATION = Finding(mention=r"\bulcerat(?:ion|ed)\b", elsewhere=r"stomach|gastric|history|healed")
 SATELLITES = Finding(
     mention=(
-        r"\b(?:micro-?\s?)?satellit(?:e|es|osis)(?: ?\(s\))?(?: (?:nodules?|lesions?|metasta\w+|foci)(?: ?\(s\))?)?"
+        r"\b(?:micro-?\s?)?satellit(?:es?|osis)\b(?: ?\(s\))?(?: (?:nodules?|lesions?|metasta\w+|foci)(?: ?\(s\))?)?"
         r"|\bin[ -]transit metasta\w+"
     )
 )

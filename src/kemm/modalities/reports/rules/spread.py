@@ -8,26 +8,10 @@ from dataclasses import dataclass
 
 from kemm.modalities.reports.findings import Assertion, assertion
 from kemm.modalities.reports.layout import Layout
-from kemm.modalities.reports.reading import reading_copy
+from kemm.modalities.reports.reading import loosened, reading_copy
 from kemm.modalities.reports.rules.candidate import IN_SITU, Candidate, section_rank
 
 _WORST: tuple[Assertion, ...] = ("present", "indeterminate", "absent")
-
-
-def loosened(pattern: str) -> str:
-    """The pattern with each space standing for one or two: a full stop that was a line break left one more."""
-    out, in_class, at = [], False, 0
-    while at < len(pattern):
-        character = pattern[at]
-        if character == "\\":
-            out.append(pattern[at : at + 2])
-            at += 2
-            continue
-        in_class = character == "[" or (in_class and character != "]")
-        repeated = pattern[at + 1 : at + 2] in {"?", "*", "+", "{"}
-        out.append(" {1,2}" if character == " " and not in_class and not repeated else character)
-        at += 1
-    return "".join(out)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
+from kemm.modalities.reports.reading import loosened
+
 _ADVERB = (
     r"(?:(?:reliably|accurately|adequately|fully|definit(?:iv)?ely|further|properly|clearly|completely) )?"
 )
@@ -21,7 +23,7 @@ SAID = re.compile(
 # Between the name and the saying: no answer, no end of a clause, not many words.
 _BETWEEN = re.compile(
     r"(?:\s?\([^()\n]{0,40}\))?[\s:=-]{0,40}(?:(?!negative|positive|absent|present|involved|free|close|clear"
-    r"|not\b|no\b|identified|cannot|can\b|could|indeterm|unable)[a-z0-9/'()-]{1,20}[\s:=-]{1,3}){0,5}"
+    r"|not\b|no\b|identified|cannot|can\b|could|indeterm|unable)[a-z0-9/'()²%-]{1,20}[\s:=-]{1,3}){0,5}"
 )
 # "Cannot assess the margins": the name stands behind.
 _ACTIVE = re.compile(r"(?:assess|evaluate|determine|ascertain|assessment of|evaluation of|determination of)$")
@@ -47,4 +49,4 @@ def unassessed(text: str, names: re.Pattern[str]) -> Iterator[tuple[int, int]]:
 @lru_cache(maxsize=256)
 def names_of(pattern: str) -> re.Pattern[str]:
     """Compiled once."""
-    return re.compile(pattern)
+    return re.compile(loosened(pattern))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from kemm.modalities.reports.layout import Layout
-from kemm.modalities.reports.reading import reading_copy
+from kemm.modalities.reports.reading import loosened, reading_copy
 from kemm.modalities.reports.rules.candidate import Candidate, section_rank
 
 _END = re.compile(r"[;\n]|\.(?=\s|$)")
@@ -43,9 +43,9 @@ class Choice:
         self._values.extend(dict.fromkeys([*self.options, *self.alone]))
         said = "|".join(f"(?P<v{self._values.index(v)}>{words})" for v, words in self.options.items())
         alone = "|".join(f"(?P<v{self._values.index(v)}>{words})" for v, words in self.alone.items())
-        self._patterns["name"] = re.compile(self.name)
-        self._patterns["said"] = re.compile(said or r"(?!)")
-        self._patterns["alone"] = re.compile(alone or r"(?!)")
+        self._patterns["name"] = re.compile(loosened(self.name))
+        self._patterns["said"] = re.compile(loosened(said) or r"(?!)")
+        self._patterns["alone"] = re.compile(loosened(alone) or r"(?!)")
         self._patterns["led"] = re.compile(
             rf"(?:{said})(?:\s(?:for|staining for|expression of|in|type,?))?\s{{0,2}}\(?$"
         )
@@ -117,7 +117,7 @@ class Measure:
     _compiled: list[re.Pattern[str]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        self._compiled.extend(map(re.compile, self.patterns))
+        self._compiled.extend(re.compile(loosened(pattern)) for pattern in self.patterns)
 
     def _number(self, match: re.Match[str]) -> str | None:
         found = match.groupdict()
