@@ -13,6 +13,7 @@ from asking import question
 
 from kemm.core.errors import PolicyError, ServiceError, UsageError
 from kemm.llm import Answer, Client, Journal, LLMConfig, NotTaken, Question, ask_structured, make_backend
+from tiny_model import saved_model
 
 TEMPLATE = (
     "{% for message in messages %}<{{ message.role }}>{{ message.content }}</s>{% endfor %}"
@@ -28,41 +29,6 @@ CLOSED: dict[str, Any] = {
     "required": ["grade", "invaded", "quote"],
     "additionalProperties": False,
 }
-
-
-def saved_model(folder: Path, seed: int = 0, template: str | None = None) -> Path:
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=320,
-        special_tokens=["<s>", "</s>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(
-        ["The tumour is of grade 2 and has not invaded.", '{"grade": "2"}'] * 5, trainer
-    )
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
-    fast.chat_template = template
-    fast.save_pretrained(folder)
-    torch.manual_seed(seed)
-    shape = LlamaConfig(
-        vocab_size=len(fast) + 5,  # padded, as many are
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=512,
-        bos_token_id=0,
-        eos_token_id=1,
-    )
-    LlamaForCausalLM(shape).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -267,3 +267,27 @@ def test_a_background_that_stays_wrong_is_refused(kemm: Kemm, tmp_path: Path) ->
     assert "gave no usable background" in said.err
     assert "at most 400" in said.err
     assert not (tmp_path / "background").exists()
+
+
+# --- a model in this process -------------------------------------------------------------------
+
+
+def test_a_model_in_this_process_goes_the_same_way(study: StudyFolder, kemm: Kemm, tmp_path: Path) -> None:
+    """Random weights, held to the form: what it says is valid JSON or cut off, and nothing of it is believed."""
+    pytest.importorskip("llguidance")
+    from tiny_model import saved_model
+
+    folder = saved_model(tmp_path / "model", positions=8192)
+    kept = study.with_report[:2]
+    for case in study.with_report[2:]:
+        (study / "reports" / f"{case}.txt").unlink()
+    local = ["--backend", "transformers", "--model", folder, "--set", "llm.max_tokens=40"]
+    said = kemm("refine", study, *local)
+    assert said.code == 0, said.err
+    table = pd.read_csv(study / "refined" / "refined.csv", dtype=str, keep_default_na=False)
+    assert sorted(table["case_id"]) == sorted(kept)
+    assert not (table.drop(columns="case_id") != "").any(axis=None)
+    answers = [text for (text,) in journal(study).execute("SELECT answer FROM calls")]
+    assert len(answers) == 4
+    assert all(answer.startswith("{") for answer in answers)
+    assert kemm("refine", study, "--offline", *local).code == 0
