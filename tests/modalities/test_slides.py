@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from kemm.core.errors import Faults, InputError
 from kemm.core.files import resolve
-from kemm.modalities import slides as module
 from kemm.modalities.slides import (
     SlideBags,
     SlidesConfig,
@@ -27,6 +26,7 @@ from kemm.modalities.slides import (
     probe_slides,
     read_table_cases,
 )
+from kemm.modalities.slides import features as module
 
 CASES = ["P1", "P1-2", "P3"]
 
