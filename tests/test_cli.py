@@ -8,13 +8,15 @@ import re
 import shutil
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 import kemm as package
-from kemm.pipeline import read_run
+from kemm.cli import audit
+from kemm.pipeline import MOST_CASES, read_run
 from kemm.terminal import Lines, bars, duration, print_models
 from studies import Kemm, StudyFolder
 
@@ -43,16 +45,24 @@ def test_a_wrong_command_ends_with_2_and_says_why(words: list[str], message: str
 def test_without_a_command_the_commands_are_listed(kemm: Kemm) -> None:
     said = kemm()
     assert said.code == 2
-    for command in ("init", "check", "run", "report", "demo", "doctor"):
+    for command in ("init", "check", "run", "report", "refine", "audit", "demo", "doctor"):
         assert re.search(rf"^ +{command} ", said.out + said.err, flags=re.M), command
 
 
-@pytest.mark.parametrize("command", [[], ["init"], ["check"], ["run"], ["report"], ["demo"], ["doctor"]])
+@pytest.mark.parametrize(
+    "command",
+    [[], ["init"], ["check"], ["run"], ["report"], ["refine"], ["audit"], ["demo"], ["doctor"]],
+)
 def test_every_command_has_a_help_text(command: list[str], kemm: Kemm) -> None:
     said = kemm(*command, "--help")
     assert said.code == 0
     assert "Usage: kemm" in said.out
     assert said.err == ""
+
+
+def test_audit_shows_as_many_cases_from_the_command_line_as_from_python() -> None:
+    # The command line does not load the pipeline to know a number.
+    assert signature(audit).parameters["cases"].default == MOST_CASES
 
 
 def test_python_m_kemm_is_kemm(kemm: Kemm) -> None:
@@ -66,7 +76,7 @@ def test_python_m_kemm_is_kemm(kemm: Kemm) -> None:
 # --- studies that are not there, or not ready --------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["check", "run", "report"])
+@pytest.mark.parametrize("command", ["check", "run", "report", "refine", "audit"])
 def test_a_folder_that_is_not_there_is_told(command: str, tmp_path: Path, kemm: Kemm) -> None:
     said = kemm(command, tmp_path / "nowhere")
     assert said.code == 3

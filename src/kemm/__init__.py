@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from kemm.config import Study as Study
     from kemm.core.errors import KemmError as KemmError
     from kemm.demo import make_demo_study as make_demo_study
+    from kemm.pipeline import RefineResult as RefineResult
     from kemm.pipeline import RunResult as RunResult
+    from kemm.pipeline import audit_study as audit_study
     from kemm.pipeline import check as check
     from kemm.pipeline import rebuild_report as rebuild_report
+    from kemm.pipeline import refine_study as refine_study
     from kemm.pipeline import run as run
     from kemm.scaffold import init_study as init_study
 
@@ -29,20 +32,26 @@ _WHERE = {
     "Study": "kemm.config",
     "KemmError": "kemm.core.errors",
     "make_demo_study": "kemm.demo",
+    "RefineResult": "kemm.pipeline",
     "RunResult": "kemm.pipeline",
+    "audit_study": "kemm.pipeline",
     "check": "kemm.pipeline",
     "rebuild_report": "kemm.pipeline",
+    "refine_study": "kemm.pipeline",
     "run": "kemm.pipeline",
     "init_study": "kemm.scaffold",
 }
 __all__ = [
     "KemmError",
+    "RefineResult",
     "RunResult",
     "Study",
+    "audit_study",
     "check",
     "init_study",
     "make_demo_study",
     "rebuild_report",
+    "refine_study",
     "run",
 ]
 __version__ = "0.1.0"

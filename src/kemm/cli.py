@@ -43,7 +43,28 @@ Overrides = Annotated[
 RunName = Annotated[str, typer.Option("--name", help="The run's name: results go to runs/NAME.")]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Processes to train with; by default one a core.", show_default=False),
+    typer.Option(min=1, help="Processes to work with; by default one a core.", show_default=False),
+]
+Backend = Annotated[
+    str | None,
+    typer.Option(
+        help="Who reads: rules (here, no model), openai (any server that speaks its protocol) or transformers.",
+        show_default=False,
+    ),
+]
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--model", help="The language model: its name at the server, or a folder.", show_default=False
+    ),
+]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option("--base-url", help="The server, such as http://localhost:8000/v1.", show_default=False),
+]
+AllowHost = Annotated[
+    str | None,
+    typer.Option(help="Permit texts to be sent to this one other machine.", show_default=False),
 ]
 INTERRUPTED = 130
 WRONG_COMMAND_LINE: type[Exception] = typer.BadParameter.__bases__[0]
@@ -102,6 +123,102 @@ def run(
         result = run_study(loaded, name=name, workers=workers, progress=progress)
     print_models(_console(), result.evaluation)
     typer.echo(f"\nreport: {result.report}")
+
+
+@app.command()
+def refine(
+    study: StudyFolder,
+    backend: Backend = None,
+    model: ModelName = None,
+    base_url: BaseUrl = None,
+    allow_host: AllowHost = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Send nothing: answer from the journal of earlier calls only.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be sent, where, and its cost; send nothing.")
+    ] = False,
+    workers: Workers = None,
+    set_: Overrides = None,
+) -> None:
+    """Refine the reports, and write what they state as tables."""
+    from kemm.config import Study
+    from kemm.pipeline import plan_refining, refine_study
+    from kemm.terminal import print_plan, print_refined
+
+    asked = _llm_settings(backend, model, base_url, allow_host, offline)
+    loaded = Study.load(study, [*asked, *(set_ or ())])
+    if dry_run:
+        print_plan(_console(), plan_refining(loaded))
+        return
+    with _progress() as progress:
+        result = refine_study(loaded, workers=workers, progress=progress)
+    print_refined(_console(), result)
+    for path in result.paths:
+        typer.echo(f"written: {path}")
+
+
+def _llm_settings(
+    backend: str | None,
+    model: str | None,
+    base_url: str | None,
+    allow_host: str | None,
+    offline: bool,
+) -> list[str]:
+    """The options of one command as settings; naming a model, a server or a backend asks for it."""
+    if backend == "rules":
+        return ["reports.refiner=rules"]
+    given = {"backend": backend, "model": model, "base_url": base_url, "allow_host": allow_host}
+    settings = [f"llm.{name}={value}" for name, value in given.items() if value is not None]
+    settings += ["llm.offline=true"] if offline else []
+    return ["reports.refiner=llm", *settings] if settings else []
+
+
+@app.command()
+def background(
+    cancer_type: Annotated[str, typer.Option(help="A TCGA code, or any name: 'Merkel cell carcinoma'.")],
+    study: Annotated[Path, typer.Argument(help="Folder of the study, or any folder.")] = Path("."),
+    backend: Backend = None,
+    model: ModelName = None,
+    base_url: BaseUrl = None,
+    allow_host: AllowHost = None,
+    set_: Overrides = None,
+) -> None:
+    """Have a language model write the background knowledge on a cancer type, into a file of your own."""
+    from kemm.config import llm_settings
+    from kemm.pipeline import write_background_file
+
+    asked = [
+        one for one in _llm_settings(backend, model, base_url, allow_host, False) if one.startswith("llm.")
+    ]
+    config = llm_settings(study, [*asked, *(set_ or ())])
+    file, written = write_background_file(study, cancer_type, config)
+    for modality, risk, statements in written.lists():
+        typer.echo(f"{modality}, {risk} risk:")
+        for one in statements:
+            typer.echo(f"  - {one.text}")
+    typer.echo(
+        f"\nwritten: {file}\nby {written.author.name}; not reviewed by clinicians. Read it, then set "
+        f"`background: {{file: {file.relative_to(study)}}}` in study.yaml."
+    )
+
+
+@app.command()
+def audit(
+    study: StudyFolder,
+    cases: Annotated[int, typer.Option(min=1, help="Show at most so many cases.")] = 200,
+    workers: Workers = None,
+    set_: Overrides = None,
+) -> None:
+    """Refine the reports, and write one HTML page to check the reading against them."""
+    from kemm.config import Study
+    from kemm.pipeline import audit_study
+
+    loaded = Study.load(study, set_ or ())
+    with _progress() as progress:
+        result = audit_study(loaded, cases=cases, workers=workers, progress=progress)
+    left_out = f", {result.left_out} left out (--cases)" if result.left_out else ""
+    typer.echo(f"{result.shown} cases{left_out}. It contains patient text.\npage: {result.page}")
 
 
 @app.command()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
@@ -18,6 +18,7 @@ from kemm.core.cohort import CohortConfig
 from kemm.core.errors import Fault, InputError, InvalidInput, UsageError, nearest
 from kemm.core.files import read_text, resolve
 from kemm.core.settings import Section
+from kemm.llm import LLMConfig
 from kemm.modalities.background import BackgroundConfig
 from kemm.modalities.encoders import TextConfig
 from kemm.modalities.genomics import GenomicsConfig
@@ -43,6 +44,7 @@ class StudyConfig(Section):
     """Folder outside the study that relative paths may also point into. Environment variables are expanded: ${DATA}/cohort."""
     cohort: CohortConfig
     reports: ReportsConfig | None = None
+    llm: LLMConfig | None = None
     genomics: GenomicsConfig | None = None
     slides: SlidesConfig | None = None
     background: BackgroundConfig = Field(default_factory=BackgroundConfig)
@@ -95,7 +97,7 @@ class Study:
                 f"{file}: expected `key: value` lines, found {found}. `kemm init` writes an example."
             )
         set_here = {_set(raw, override): override for override in overrides}
-        return cls(file.parent.resolve(), _validated(raw, file, set_here), tuple(overrides))
+        return cls(file.parent.resolve(), _validated(StudyConfig, raw, file, set_here), tuple(overrides))
 
     @property
     def name(self) -> str:
@@ -132,6 +134,32 @@ class Study:
     def run_folder(self, name: str) -> Path:
         """Where a run's results go."""
         return self.folder / "runs" / name
+
+
+def llm_settings(folder: Path, overrides: Sequence[str]) -> LLMConfig:
+    """The language model of the study in a folder, or, where there is none, the one that `overrides` name.
+
+    Raises:
+        InputError: The settings are wrong.
+        UsageError: No model is named.
+    """
+    if (folder / FILE_NAME).is_file() or folder.is_file():
+        config = Study.load(folder, overrides).config.llm
+    else:
+        raw: dict[str, Any] = {}
+        set_here = {_set(raw, override): override for override in overrides}
+        config = _validated(_WithoutStudy, raw, folder / FILE_NAME, set_here).llm
+    if config is None:
+        raise UsageError(
+            "no language model is named. Give --model and --base-url, or a section llm in study.yaml."
+        )
+    return config
+
+
+class _WithoutStudy(Section):
+    """The settings that a command takes where there is no study."""
+
+    llm: LLMConfig | None = None
 
 
 def _expanded(text: str) -> Path:
@@ -183,17 +211,22 @@ def _set(raw: dict[str, Any], override: str) -> tuple[str, ...]:
     return path
 
 
-def _validated(raw: Mapping[str, Any], file: Path, set_here: Mapping[tuple[str, ...], str]) -> StudyConfig:
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def _validated(
+    model: type[Settings], raw: Mapping[str, Any], file: Path, set_here: Mapping[tuple[str, ...], str]
+) -> Settings:
     """The settings, all that is wrong with them told at once. `set_here`: the --set options, by path."""
     try:
-        return StudyConfig.model_validate(_as_declared(raw))
+        return model.model_validate(_as_declared(raw))
     except ValidationError as error:
         problems: dict[tuple[str, ...], tuple[list[str], str]] = {}
         for detail in error.errors():
             path = tuple(str(part) for part in detail["loc"] if not _UNION_MEMBER.fullmatch(str(part)))
             setting = _shown(path)
             if detail["type"] == "extra_forbidden":
-                hint = nearest(path[-1], _keys_at(StudyConfig, path[:-1]))
+                hint = nearest(path[-1], _keys_at(model, path[:-1]))
                 problem, remedy = f"there is no setting {setting!r}", f"{hint[0].upper()}{hint[1:]}"
             elif detail["type"] == "missing":
                 problem, remedy = f"the setting {setting!r} is required", "Add it."

@@ -15,7 +15,8 @@ from rich.progress import Progress as RichProgress
 from rich.table import Column, Table
 from rich.text import Text
 
-from kemm.pipeline import Inputs, describe
+from kemm.pipeline import Inputs, Plan, RefineResult, describe
+from kemm.pipeline.refining import facts_of
 
 if TYPE_CHECKING:
     from kemm.results.records import Evaluation
@@ -144,6 +145,62 @@ def print_inputs(console: Console, inputs: Inputs) -> None:
     for name, fact in describe(inputs).items():
         table.add_row(escape(name), escape(fact))
     console.print(table, highlight=False)
+
+
+def print_plan(console: Console, plan: Plan) -> None:
+    """What refining would send, and where."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    table.add_row("reports", f"{plan.reports:,}, of which {plan.refined:,} are refined already")
+    table.add_row("leaves this machine", f"masked reports, to {plan.host}" if plan.host else "nothing")
+    if plan.estimate is not None:
+        one = plan.estimate
+        table.add_row(
+            "questions", f"{one.questions:,}; {one.known:,} more are in the journal and cost nothing"
+        )
+        table.add_row("characters", f"{one.characters:,}, instructions and form included")
+        table.add_row("tokens", f"about {one.tokens_in:,} asked, at most {one.tokens_out_most:,} answered")
+        cost = (
+            "unknown: set llm.price_in and llm.price_out"
+            if one.money_most is None
+            else f"{one.money_most:.2f}"
+        )
+        table.add_row("costs at most", f"{cost}; a question that is answered wrongly is asked a second time")
+    console.print(table, highlight=False)
+    console.print("Nothing was sent.", highlight=False)
+
+
+def print_refined(console: Console, result: RefineResult) -> None:
+    """What was read from the reports, and how many of them state each field."""
+    counts = result.counts
+    facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    facts.add_column(no_wrap=True)
+    facts.add_column()
+    facts.add_row("reports", f"{counts.reports:,}")
+    for name, fact in facts_of(counts).items():
+        facts.add_row(escape(name), escape(fact))
+    fields = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    fields.add_column("field", no_wrap=True)
+    for name in ("stated", "share", "absent", "not assessable", "dropped"):
+        fields.add_column(name, justify="right", no_wrap=True)
+    silent = [row.field for row in result.coverage if not (row.stated or row.dropped)]
+    for row in result.coverage:
+        if row.field in silent:
+            continue
+        fields.add_row(
+            escape(row.field),
+            f"{row.stated:,}",
+            f"{row.stated / max(counts.reports, 1):.0%}",
+            *(f"{count:,}" if count else "-" for count in (row.absent, row.cannot_be_assessed, row.dropped)),
+        )
+    console.print(facts, highlight=False)
+    console.print()
+    console.print(fields, highlight=False)
+    if silent:
+        number = f"{len(silent)} further field{' is' if len(silent) == 1 else 's are'}"
+        console.print(f"[dim]{number} stated by no report[/]", highlight=False)
+    console.print()
 
 
 def print_models(console: Console, evaluation: Evaluation) -> None:

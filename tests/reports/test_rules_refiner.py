@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kemm.modalities.reports import MASK, Refiner, RulesRefiner, verify
+from kemm.modalities.reports import CANNOT_BE_ASSESSED, MASK, Refiner, RulesRefiner, verify
 
 REFINER = RulesRefiner()
 
@@ -134,15 +134,17 @@ def test_a_report_on_the_lung_adds_the_nodes_of_its_specimens() -> None:
     }
 
 
-def test_a_report_on_the_kidney_leaves_out_what_cannot_be_assessed() -> None:
+def test_a_report_on_the_kidney_says_what_cannot_be_assessed() -> None:
     assert fields(KIDNEY) == {
         "histologic_type": "clear cell renal cell carcinoma",
         "grade": "3",
         "tumor_size_cm": "7.5",
         "pT": "T3a",
         "pN": "NX",
+        "lymphovascular_invasion": CANNOT_BE_ASSESSED,
         "margins": "negative",
         "laterality": "left",
+        "renal_sinus_invasion": "present",
         "extrarenal_extension": "present",
         "renal_vein_invasion": "absent",
         "sarcomatoid": "absent",
@@ -157,7 +159,7 @@ def test_a_report_on_the_uterus_has_a_figo_stage_and_no_side() -> None:
         "stage_group": "IA",
         "nodes_examined": "12",
         "nodes_positive": "0",
-        "lymphovascular_invasion": "indeterminate",
+        "lymphovascular_invasion": CANNOT_BE_ASSESSED,
         "myometrial_invasion": "<50%",
         "cervical_stroma": "absent",
     }
@@ -234,14 +236,18 @@ def test_what_scanners_misread_is_read(written: str, field: str, value: str | No
         ("There is no lymphatic, vascular or perineural invasion.", "absent"),
         ("The tumor is without perineural invasion.", "absent"),
         ("Carcinoma with perineural invasion.", "present"),
-        ("Perineural invasion cannot be assessed.", None),
+        ("Perineural invasion cannot be assessed.", CANNOT_BE_ASSESSED),
+        ("Perineural invasion: indeterminate.", CANNOT_BE_ASSESSED),
+        ("Perineural invasion: not assessed.", None),
         ("Perineural invasion: not applicable.", None),
         ("Perineural invasion:", None),
         ("Perineural invasion is not identified.", "absent"),
         ("The margin is negative.", None),
     ],
 )
-def test_denied_is_absent_and_unassessed_is_missing(sentence: str, value: str | None) -> None:
+def test_denied_is_absent_what_cannot_be_assessed_says_so_and_the_rest_is_missing(
+    sentence: str, value: str | None
+) -> None:
     assert fields(sentence).get("perineural_invasion") == value
 
 
@@ -254,7 +260,9 @@ def test_denied_is_absent_and_unassessed_is_missing(sentence: str, value: str | 
         ("Margins: close (1 mm).", "close"),
         ("The tumor is 0.4 cm from the closest margin.", "negative"),
         ("DCIS is present at the inferior margin.", None),
-        ("Margins: cannot be assessed.", None),
+        ("Margins: cannot be assessed.", CANNOT_BE_ASSESSED),
+        ("Unable to assess the surgical margins.", CANNOT_BE_ASSESSED),
+        ("Margins are negative, lymphatic invasion cannot be assessed.", "negative"),
         ("Surgical margins involved by invasive component:", None),
         ("The margins are inked blue.", None),
     ],

@@ -201,7 +201,7 @@ class Pretrained:
             )
         self.max_tokens = max_tokens or min(int(self._tokenizer.model_max_length), int(positions or 512))
         self._before, self._after = self._special_tokens()
-        self._class_token = _pools_class_token(Path(model))
+        self._class_token = _pools_class_token(model)
         weights = [parameter.detach().double().sum().item() for parameter in self._model.parameters()]
         self.identity = fingerprint("transformers/1", model, self.max_tokens, self._class_token, weights)
 
@@ -279,9 +279,20 @@ class Pretrained:
         return about, {}
 
 
-def _pools_class_token(folder: Path) -> bool:
-    pooling = folder / "1_Pooling" / "config.json"
-    return pooling.is_file() and bool(json.loads(pooling.read_text()).get("pooling_mode_cls_token"))
+def _pools_class_token(model: str) -> bool:
+    """What a sentence-transformers model says, in a folder or on the hub; others have no such file."""
+    from transformers.utils.hub import cached_file
+
+    pooling = cached_file(
+        model,
+        "1_Pooling/config.json",
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+        _raise_exceptions_for_gated_repo=False,
+    )
+    return pooling is not None and bool(
+        json.loads(Path(pooling).read_text(encoding="utf-8")).get("pooling_mode_cls_token")
+    )
 
 
 PRETRAINED.add("transformers")

@@ -1,20 +1,38 @@
-"""The story of a run: read and check, prepare, train, evaluate, report."""
+"""The story of a run: read and check, prepare, train, evaluate, report; or refine alone."""
 
+from kemm.pipeline.asking import Plan
 from kemm.pipeline.inputs import Inputs, describe, read_inputs
 from kemm.pipeline.progress import Progress, Silent
+from kemm.pipeline.refining import (
+    MOST_CASES,
+    AuditResult,
+    RefineResult,
+    audit_study,
+    plan_refining,
+    refine_study,
+)
 from kemm.pipeline.running import DEFAULT_RUN, RunResult, check, models_frame, read_run, rebuild_report, run
+from kemm.pipeline.writing import write_background_file
 
 __all__ = [
     "DEFAULT_RUN",
+    "MOST_CASES",
+    "AuditResult",
     "Inputs",
+    "Plan",
     "Progress",
+    "RefineResult",
     "RunResult",
     "Silent",
+    "audit_study",
     "check",
     "describe",
     "models_frame",
+    "plan_refining",
     "read_inputs",
     "read_run",
     "rebuild_report",
+    "refine_study",
     "run",
+    "write_background_file",
 ]

@@ -13,8 +13,9 @@ from kemm.config import FILE_NAME, Study
 from kemm.core.clinical import read_cohort
 from kemm.core.cohort import Cohort
 from kemm.core.columns import counted
-from kemm.core.errors import Fault, Faults, KemmError
+from kemm.core.errors import Fault, Faults, InputError, KemmError
 from kemm.core.files import read_json, read_table, sha256_of
+from kemm.llm import BACKENDS, require_allowed
 from kemm.modalities.background import Background, load_background
 from kemm.modalities.encoders import TEXT_ENCODERS
 from kemm.modalities.genomics import (
@@ -25,12 +26,16 @@ from kemm.modalities.genomics import (
     read_groups,
     select_groups,
 )
-from kemm.modalities.reports import REFINERS, read_reports
+from kemm.modalities.reports import BY_MODEL, REFINERS, read_reports
+from kemm.modalities.reports.covariates import check_covariates
 from kemm.modalities.slides import SlideSource, find_slides, read_table_cases
 from kemm.results.evaluation import median_follow_up
 from kemm.training.splits import Fold, fold_kind, make_folds
 
 SHOWN_CASES = 5
+SHORTEST_NAME = 4
+"""A site's code of two or three characters also occurs as a word of medicine ("T2"), and is not masked by itself;
+the barcodes that carry it are."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,13 @@ class Inputs:
         return fold_kind(self.study.config.folds, self.cohort)
 
 
+def masked_names(inputs: Inputs) -> list[str]:
+    """Names to mask in reports: those of the settings, and sites whose name is no short code."""
+    config = inputs.study.config.reports
+    sites = {case.site for case in inputs.cohort.cases if case.site and len(case.site) >= SHORTEST_NAME}
+    return sorted({*(config.mask if config else ()), *sites})
+
+
 def read_inputs(study: Study, faults: Faults) -> Inputs | None:
     """Read all inputs; every fault goes to `faults`. None where the cohort itself cannot be read."""
     config = study.config
@@ -164,13 +176,32 @@ def _read_beside(study: Study, faults: Faults) -> None:
 def _names(study: Study, faults: Faults) -> None:
     """Registered names, so that a misspelt one is told before anything runs."""
     for look in (
-        lambda: REFINERS[study.config.reports.refiner] if study.config.reports else None,
+        lambda: _refiner(study),
         lambda: TEXT_ENCODERS[study.config.text.encoder],
     ):
         try:
             look()
         except KemmError as error:
             faults.add_error(error)
+    if study.config.reports is not None:
+        check_covariates(study.config.reports.covariates, study.config.cohort.covariates, faults)
+
+
+def _refiner(study: Study) -> None:
+    config = study.config
+    if config.reports is None:
+        return
+    if config.reports.refiner != BY_MODEL:
+        REFINERS[config.reports.refiner]
+    elif config.llm is None:
+        raise InputError(
+            f"{FILE_NAME}: reports.refiner is {BY_MODEL}, and there is no section llm. Name the model: "
+            "`llm: {model: ..., base_url: ...}`."
+        )
+    else:
+        BACKENDS[config.llm.backend]
+        if config.llm.backend == "openai" and not config.llm.offline:
+            require_allowed(config.llm.base_url, config.llm.allow_host)
 
 
 def _genomics(study: Study, cohort: Cohort, faults: Faults) -> tuple[Genomics | None, GroupSelection | None]:
@@ -349,6 +380,8 @@ def describe(inputs: Inputs) -> dict[str, str]:
     if inputs.reports:
         lengths = [len(text) for text in inputs.reports.values()]
         facts["report length"] = f"median {int(np.median(lengths)):,} characters, longest {max(lengths):,}"
+    if inputs.study.config.reports is not None and inputs.study.config.reports.covariates:
+        facts["covariates from reports"] = ", ".join(inputs.study.config.reports.covariates)
     sites = {case.site for case in inputs.cohort.cases} - {None}
     facts["folds"] = f"{len(inputs.folds)}, {inputs.fold_kind}" + (f", {len(sites)} sites" if sites else "")
     for name, one in inputs.background.items():

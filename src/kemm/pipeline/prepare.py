@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kemm.core.cohort import Cohort
 from kemm.core.files import read_arrays, read_json, sha256_of, write_arrays, write_json
 from kemm.core.provenance import fingerprint
 from kemm.core.store import Store
 from kemm.core.types import CaseId
 from kemm.execution import Mapper, run_here
 from kemm.modalities.encoders import PRETRAINED, fit_encoder
-from kemm.modalities.reports import REFINERS, RefinedReport
+from kemm.modalities.reports import BY_MODEL, REFINERS, RefinedReport
+from kemm.modalities.reports.covariates import COVARIATE_PREFIX, with_field_covariates
+from kemm.modalities.reports.names import NameFinder
 from kemm.modalities.reports.stored import as_json, from_json
 from kemm.modalities.slides import SlideBags, open_slides, pack_slides
-from kemm.pipeline.inputs import Inputs
+from kemm.pipeline.asking import refine_by_llm
+from kemm.pipeline.inputs import Inputs, masked_names
 from kemm.pipeline.progress import Progress
 from kemm.training.dataset import StudyData
 from kemm.training.features import background_texts, refined_text
@@ -24,9 +30,6 @@ from kemm.training.features import background_texts, refined_text
 REPORTS_A_TASK = 50
 FEW_TASKS = 8
 """So few parts are refined sooner than workers have started."""
-SHORTEST_NAME = 4
-"""A site's code of two or three characters also occurs as a word of medicine ("T2"), and is not masked by itself;
-the barcodes that carry it are."""
 
 
 def prepare(inputs: Inputs, store: Store, run: Mapper, progress: Progress) -> StudyData:
@@ -34,8 +37,12 @@ def prepare(inputs: Inputs, store: Store, run: Mapper, progress: Progress) -> St
     reports = refine(inputs, store, run, progress)
     slides, slides_identity = _packed(inputs, store, progress)
     config = inputs.study.config
+    fields = config.reports.covariates if config.reports else []
+    cohort = with_field_covariates(inputs.cohort, reports, fields)
+    for warning in doubt_fields(fields, cohort):
+        progress.say(f"warning: {warning}")
     data = StudyData(
-        cohort=inputs.cohort,
+        cohort=cohort,
         reports=tuple(reports.get(case) for case in inputs.cohort.ids),
         background=inputs.background,
         genomics=inputs.genomics,
@@ -55,18 +62,24 @@ def prepare(inputs: Inputs, store: Store, run: Mapper, progress: Progress) -> St
     return data
 
 
-def masked_names(inputs: Inputs) -> list[str]:
-    """Names to mask in reports: those of the settings, and sites whose name is no short code."""
-    config = inputs.study.config.reports
-    sites = {case.site for case in inputs.cohort.cases if case.site and len(case.site) >= SHORTEST_NAME}
-    return sorted({*(config.mask if config else ()), *sites})
+def doubt_fields(fields: Sequence[str], cohort: Cohort) -> list[str]:
+    """What to say of `reports.covariates` that became no covariate of the prepared cohort."""
+    covariates = {covariate.name for covariate in cohort.covariates}
+    return [
+        f"reports.covariates: no two reports differ in {field}, so it tells nothing and is left out"
+        for field in fields
+        if f"{COVARIATE_PREFIX}{field}" not in covariates
+    ]
 
 
-def refine(inputs: Inputs, store: Store, run: Mapper, progress: Progress) -> dict[str, RefinedReport]:
+def refine(inputs: Inputs, store: Store, run: Mapper, progress: Progress) -> dict[CaseId, RefinedReport]:
     """Each case's refined report. A part that was refined before is read from the store."""
     config = inputs.study.config.reports
     if config is None or not inputs.reports:
         return {}
+    inputs = with_names_hidden(inputs, store, progress)
+    if config.refiner == BY_MODEL:
+        return refine_by_llm(inputs, store, progress)
     names = masked_names(inputs)
     identity = REFINERS[config.refiner](names).identity
     type_of = {case.id: case.cancer_type for case in inputs.cohort.cases}
@@ -86,11 +99,31 @@ def refine(inputs: Inputs, store: Store, run: Mapper, progress: Progress) -> dic
         with closing(mapper(_refine_part, (config.refiner, names, store), tasks)) as results:
             for (key, _), _ in results:
                 step.advance(count=len(keys[key]))
-    refined: dict[str, RefinedReport] = {}
+    refined: dict[CaseId, RefinedReport] = {}
     for key in keys:
         stored = read_json(store.get("refined", key).path("reports.json"))
-        refined |= {case: from_json(one) for case, one in stored.items()}
+        refined |= {CaseId(case): from_json(one) for case, one in stored.items()}
     return refined
+
+
+def with_names_hidden(inputs: Inputs, store: Store, progress: Progress) -> Inputs:
+    """The same inputs with the names masked that the study's model of names finds in reports; each looked at once."""
+    config = inputs.study.config.reports
+    if config is None or config.names_model is None:
+        return inputs
+    finder = NameFinder(config.names_model, config.names_labels)
+    key = fingerprint(finder.identity, sorted(inputs.reports.items()))
+    if not store.has("names", key):
+        hidden = {}
+        with (
+            progress.stage("find names", len(inputs.reports)) as step,
+            store.adding("names", key, model=finder.identity) as folder,
+        ):
+            for case, text in inputs.reports.items():
+                hidden[case] = finder.hide(text)
+                step.advance()
+            write_json(folder / "reports.json", hidden)
+    return replace(inputs, reports=read_json(store.get("names", key).path("reports.json")))
 
 
 def _refine_part(
@@ -127,8 +160,6 @@ def _packed(inputs: Inputs, store: Store, progress: Progress) -> tuple[SlideBags
 
 def _with_vectors(inputs: Inputs, data: StudyData, store: Store, progress: Progress) -> StudyData:
     """The same data, with the vector of every text made by the pretrained encoder."""
-    from dataclasses import replace
-
     reports = [report for report in data.reports if report is not None]
     texts = sorted(
         {

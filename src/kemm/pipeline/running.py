@@ -7,7 +7,7 @@ import shlex
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,10 +29,12 @@ from kemm.core.files import (
 from kemm.core.provenance import environment, fingerprint
 from kemm.core.store import Store
 from kemm.execution import Mapper, Processes, usable_cores
+from kemm.modalities.reports.counting import count_reports
 from kemm.modalities.slides import probe_slides
 from kemm.pipeline.inputs import Inputs, describe, read_inputs
-from kemm.pipeline.prepare import prepare
+from kemm.pipeline.prepare import doubt_fields, prepare
 from kemm.pipeline.progress import Progress, Silent
+from kemm.pipeline.refining import facts_of
 from kemm.results.evaluation import (
     DEFINITIONS,
     Evaluator,
@@ -178,7 +180,7 @@ class _Run:
         context = self._context(data)
         self._timed("train", lambda: self._train(context))
         frame, explained = self._collect(context)
-        predictions = Predictions(frame, self.inputs.cohort, self.inputs.folds)
+        predictions = Predictions(frame, data.cohort, self.inputs.folds)
         evaluation = self._timed("evaluate", lambda: self._evaluate(data, context, predictions))
         explanation = build_explanation(
             Findings.of(explained),
@@ -186,7 +188,7 @@ class _Run:
             context.models[-1],
             {
                 case: report.statements
-                for case, report in zip(self.inputs.cohort.ids, data.reports, strict=True)
+                for case, report in zip(data.cohort.ids, data.reports, strict=True)
                 if report is not None
             },
             _horizons(evaluation),
@@ -257,7 +259,8 @@ class _Run:
         return pd.concat(frames, ignore_index=True), explained
 
     def _evaluate(self, data: StudyData, context: Crossval, predictions: Predictions) -> Evaluation:
-        inputs, cohort = self.inputs, self.inputs.cohort
+        # With the covariates that were read from reports.
+        inputs, cohort = replace(self.inputs, cohort=data.cohort), data.cohort
         evaluator = Evaluator(predictions, context.models, self.config.evaluation)
         main = context.models[-1].name
         shown = [name for name in (main, "clinical") if name in evaluator.parts]
@@ -265,6 +268,8 @@ class _Run:
         warnings = [str(warning) for warning in inputs.warnings] + warnings_of(
             cohort, inputs.fold_kind, folds
         )
+        if self.config.reports is not None:
+            warnings += doubt_fields(self.config.reports.covariates, cohort)
         if self.config.training.selection == OPTIMISTIC:
             warnings.insert(
                 0,
@@ -354,6 +359,7 @@ class _Run:
         (folder / RECORD).unlink(missing_ok=True)
         for scratch in folder.glob(".*.part"):
             scratch.unlink()  # of a killed process: this one holds the lock
+        # Folds are made of patients and outcomes: a covariate more from the reports leaves them what they are.
         folds = folds_frame(self.inputs.folds, self.inputs.cohort)
         folds["cohort"] = self.inputs.cohort.fingerprint
         write_frame(folder / "folds.csv", folds)
@@ -452,20 +458,4 @@ def _horizons(evaluation: Evaluation) -> list[float]:
 
 def _report_facts(data: StudyData) -> dict[str, str]:
     reports = [report for report in data.reports if report is not None]
-    if not reports:
-        return {}
-    masked: dict[str, int] = {}
-    for report in reports:
-        for kind, count in report.masked.items():
-            masked[kind] = masked.get(kind, 0) + count
-    statements = sum(len(report.statements) for report in reports) / len(reports)
-    return {
-        "statements a report": f"{statements:.1f} on average",
-        "masked in reports": ", ".join(f"{count:,} {kind}" for kind, count in sorted(masked.items()) if count)
-        or "nothing",
-        "sentences removed because they tell the outcome": str(
-            sum(len(report.removed) for report in reports)
-        ),
-        "instruction-like sentences hidden": str(sum(len(report.flagged) for report in reports)),
-        "sentences left out": f"{sum(report.left_out for report in reports):,} beyond the most telling of each report",
-    }
+    return facts_of(count_reports(reports)) if reports else {}

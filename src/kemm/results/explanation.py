@@ -11,6 +11,7 @@ import numpy as np
 
 from kemm.core.cohort import Case, Cohort
 from kemm.core.types import Statement
+from kemm.modalities.reports.covariates import COVARIATE_PREFIX
 from kemm.results.evaluation import Predictions
 from kemm.results.records import AttentionPair, CaseStory, Driver, Explanation, StatementEffect
 from kemm.training.comparators import ModelSpec
@@ -201,6 +202,7 @@ def _story(
             ),
         )
     outcome = case.outcomes[cohort.endpoint]
+    stated = {f"{COVARIATE_PREFIX}{one.kind}": one.value for one in statements}
     return CaseStory(
         case=case_id,
         months=outcome.months,
@@ -211,7 +213,10 @@ def _story(
         spread=spread,
         certainty=certainty,
         survival={f"{month:g}": float(predictions.survival_at(part, month)[place]) for month in horizons},
-        covariates={name: _shown(cohort, name, value) for name, value in case.covariates.items()},
+        # What a report states is shown as it states it, not as the number a model weighs.
+        covariates={
+            name: stated.get(name) or _shown(cohort, name, value) for name, value in case.covariates.items()
+        },
         covariate_effects={name: value for (modality, name), value in of.items() if modality == "covariates"},
         statements=[
             StatementEffect(

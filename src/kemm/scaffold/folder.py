@@ -300,7 +300,7 @@ def _find_folders(folder: Path, findings: Findings) -> None:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() == ".gmt" and path.is_file():
             findings.groups = findings.groups or path.name
-        if not path.is_dir() or path.name.startswith(".") or path.name == "runs":
+        if not path.is_dir() or path.name.startswith(".") or path.name in ("runs", "refined"):
             continue
         suffixes = {file.suffix.lower() for file in path.iterdir()}
         if suffixes & set(FEATURE_SUFFIXES) and (findings.slides is None or findings.slides.case is not None):

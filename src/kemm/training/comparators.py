@@ -67,7 +67,7 @@ _COMPARATORS = (
     ModelSpec(
         name=CLINICAL,
         title="Clinical Cox",
-        description="Ridge Cox on all clinical covariates.",
+        description="Ridge Cox on all covariates.",
         role="comparator",
         inputs=("covariates",),
         views=("covariates",),

@@ -7,7 +7,15 @@ written aside, flushed, and renamed into place, so what exists is complete.
 from kemm.core.files.arrays import read_arrays, read_features, write_arrays
 from kemm.core.files.kinds import sha256_of
 from kemm.core.files.locks import locked
-from kemm.core.files.output import read_json, write_bytes, write_frame, write_json, write_text, writing
+from kemm.core.files.output import (
+    make_private,
+    read_json,
+    write_bytes,
+    write_frame,
+    write_json,
+    write_text,
+    writing,
+)
 from kemm.core.files.paths import require_file, resolve, safe_name
 from kemm.core.files.tables import (
     MISSING_WORDS,
@@ -24,6 +32,7 @@ __all__ = [
     "MISSING_WORDS",
     "TABLE_SUFFIXES",
     "locked",
+    "make_private",
     "read_arrays",
     "read_features",
     "read_frame",

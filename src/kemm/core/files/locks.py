@@ -18,8 +18,10 @@ LOCK_NAME = "lock.json"
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, otherwise: str = ", or use another --name") -> Iterator[None]:
     """Hold `folder` for this process. A lock left by a dead process of this host is taken over.
+
+    `otherwise` is what a user may do instead of waiting, for the message.
 
     Raises:
         PolicyError: Another live process holds it, or one on another host might; says which.
@@ -30,7 +32,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _one_at_a_time(folder):
-            _refuse_if_held(lock)
+            _refuse_if_held(lock, otherwise)
             lock.write_text(json.dumps(mine))
     except OSError as error:
         raise cannot_write(lock, error) from error
@@ -73,7 +75,7 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _refuse_if_held(lock: Path) -> None:
+def _refuse_if_held(lock: Path, otherwise: str) -> None:
     holder = _holder(lock)
     if holder is None:
         return
@@ -83,7 +85,7 @@ def _refuse_if_held(lock: Path) -> None:
         return
     raise PolicyError(
         f"{lock.parent} is in use by process {holder.get('pid')} on {holder.get('host')}. "
-        f"Wait for it, or use another --name; if that process is gone, delete {lock}."
+        f"Wait for it{otherwise}; if that process is gone, delete {lock}."
     )
 
 

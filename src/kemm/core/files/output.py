@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import json
 import os
@@ -45,6 +46,25 @@ def writing(path: Path) -> Iterator[Path]:
         raise cannot_write(path, error) from error
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def make_private(path: Path) -> None:
+    """Make sure of a file that its owner alone may read and write; an empty one is made where there is none.
+
+    Raises:
+        InputError: It cannot be made, or is somebody else's.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Made with these permissions, not given them afterwards: in between, others could open it.
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            if hasattr(os, "fchmod"):
+                os.fchmod(descriptor, 0o600)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def cannot_write(path: Path, error: OSError) -> KemmError:
@@ -98,7 +118,14 @@ def write_frame(path: Path, frame: pd.DataFrame) -> None:
     """
     with writing(path) as scratch:
         if path.suffix == ".csv":
-            _defused(frame).to_csv(scratch, index=False, lineterminator="\n")
+            safe = _defused(frame)
+            safe.to_csv(
+                scratch,
+                index=False,
+                lineterminator="\n",
+                # A lone carriage return ends a row for many readers, and is not quoted unless all text is.
+                quoting=csv.QUOTE_NONNUMERIC if _has_carriage_return(safe) else csv.QUOTE_MINIMAL,
+            )
         else:
             frame.to_parquet(scratch, index=False)
 
@@ -114,6 +141,14 @@ def _defused(frame: pd.DataFrame) -> pd.DataFrame:
     ]
     safe = pd.concat(columns, axis=1) if columns else frame
     return safe.set_axis([_defuse(name) for name in frame.columns], axis=1)
+
+
+def _has_carriage_return(frame: pd.DataFrame) -> bool:
+    return any(
+        isinstance(cell, str) and "\r" in cell
+        for index in range(frame.shape[1])
+        for cell in frame.iloc[:, index].unique()
+    )
 
 
 def _defuse(cell: object) -> object:

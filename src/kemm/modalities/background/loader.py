@@ -76,7 +76,18 @@ def cancer_types() -> tuple[CancerType, ...]:
 
 def background_prompt(cancer_type: str) -> str:
     """The question that was put to the author, for any cancer type: to have one's own file written."""
-    return (_package() / PROMPT).read_text(encoding="utf-8").replace("{cancer_type}", cancer_type)
+    return prompt_template().replace("{cancer_type}", cancer_type)
+
+
+def prompt_template() -> str:
+    """The question with its place for the cancer type; its hash is kept with every answer."""
+    return (_package() / PROMPT).read_text(encoding="utf-8")
+
+
+def find_cancer_type(name: str) -> CancerType | None:
+    """The shipped cancer type of that code, name or alias, if there is one."""
+    code = _find(name)
+    return next((one for one in cancer_types() if one.code == code), None) if code else None
 
 
 def _package() -> Traversable:

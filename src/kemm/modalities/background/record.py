@@ -114,6 +114,14 @@ class Background(_Record):
         kind = background_kind(modality, risk)
         return tuple(Statement(kind=kind, text=text) for text in texts)
 
+    def lists(self) -> list[tuple[Modality, Risk, tuple[Statement, ...]]]:
+        """The four lists: modality, risk, statements."""
+        return [
+            (modality, risk, self.statements(modality, risk))
+            for modality in get_args(Modality)
+            for risk in get_args(Risk)
+        ]
+
     @property
     def reviewed(self) -> bool:
         """Whether clinicians have checked the statements, as the file declares."""

@@ -6,15 +6,22 @@ field's parser, and `verify` refuses a statement whose quote is not in the text 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
 
+from kemm.core.errors import UnknownName
 from kemm.core.types import Statement
+from kemm.modalities.reports.field import CANNOT_BE_ASSESSED, Field
+from kemm.modalities.reports.organs import ORGANS
+from kemm.modalities.reports.protocols import ORGAN_FIELDS
+from kemm.modalities.reports.reading import reading_copy
 from kemm.modalities.reports.rules import (
+    choosing,
     grade,
     histology,
     margins,
-    markers,
     nodes,
     site,
     size,
@@ -22,57 +29,40 @@ from kemm.modalities.reports.rules import (
     staging,
 )
 
-PRESENCE = ("present", "absent")
+__all__ = ["CANNOT_BE_ASSESSED", "FIELDS", "Field", "fields_for", "verify"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Field:
-    """One question put to a report.
-
-    Attributes:
-        name: the `kind` of its statements.
-        title: how the statement begins: "Tumour grade: G3".
-        asks: what the value means; for documentation and for prompts.
-        parse: derives the value from a quote; None where the quote does not answer the field.
-        values: the only values it can take; empty where it is a number, a stage or a term.
-        prefix, suffix: printed around the value.
-        adds_up: the value is a total over specimens of which the quote shows one, so it may exceed
-            what the quote alone says.
-    """
-
-    name: str
-    title: str
-    asks: str
-    parse: Callable[[str], str | None]
-    values: tuple[str, ...] = ()
-    prefix: str = ""
-    suffix: str = ""
-    adds_up: bool = False
-
-    def statement(self, value: str, quote: str, start: int) -> Statement:
-        """The statement of a value with the span it stands on."""
-        text = f"{self.title}: {self.prefix}{value}{self.suffix}"
-        return Statement(
-            kind=self.name, text=text, value=value, quote=quote, start=start, end=start + len(quote)
-        )
+def _finding(name: str, title: str, asks: str, finding: spread.Finding, also_named: str = "(?!)") -> Field:
+    return Field(
+        name=name,
+        title=title,
+        asks=asks,
+        parse=finding.parse,
+        find=finding.find,
+        choose=choosing.worst,
+        named=f"{finding.named}|{also_named}",
+        values=finding.values,
+    )
 
 
-def _finding(name: str, title: str, asks: str, finding: spread.Finding) -> Field:
-    return Field(name=name, title=title, asks=asks, parse=finding.parse, values=finding.values)
-
-
-_FIELDS = (
+_COMMON_FIELDS = (
     Field(
         name="histologic_type",
         title="Histologic type",
         asks="the standard lower-case term for the invasive tumour",
         parse=histology.parse_histologic_type,
+        find=histology.find_histologic_type,
+        named=r"\bhistolog\w* (?:sub)?type|\btumor type|\bhistology",
     ),
     Field(
         name="grade",
         title="Tumour grade",
-        asks="1 (best) to 4: Nottingham, FIGO, Fuhrman or ISUP grade, or well, moderately, poorly, undifferentiated",
+        asks="1 (best) to 4: Nottingham, FIGO, Fuhrman, ISUP, FNCLCC or WHO grade, or well, moderately, poorly, "
+        "undifferentiated; no Gleason score",
         parse=grade.parse_grade,
+        find=grade.find_grade,
+        choose=choosing.largest,
+        named=r"\bgrade\b|\bgrading\b|\bdifferentiation\b",
         values=("1", "2", "3", "4"),
         prefix="G",
     ),
@@ -81,13 +71,20 @@ _FIELDS = (
         title="Tumour size",
         asks="greatest dimension of the largest invasive tumour, in cm",
         parse=size.parse_size,
+        find=size.find_size,
+        choose=choosing.largest,
+        named=r"\btumor (?:size|dimensions?)|\b(?:size|diameter) of (?:the )?tumor|\bgreatest dimension",
         suffix=" cm",
+        number=True,
     ),
     Field(
         name="pT",
         title="Primary tumour (pT)",
         asks="T category, such as T2a",
         parse=staging.parse_t,
+        find=staging.find_t,
+        choose=choosing.highest_stage,
+        named=r"\bt (?:stage|category|classification)|\bprimary tumor(?: \(p?t\))?|\bpt\b",
         prefix="p",
     ),
     Field(
@@ -95,6 +92,9 @@ _FIELDS = (
         title="Regional lymph nodes (pN)",
         asks="N category, such as N1mi",
         parse=staging.parse_n,
+        find=staging.find_n,
+        choose=choosing.highest_stage,
+        named=r"\bn (?:stage|category|classification)|\bregional lymph nodes?(?: \(p?n\))?|\bpn\b|\bnodal status",
         prefix="p",
     ),
     Field(
@@ -102,6 +102,9 @@ _FIELDS = (
         title="Distant metastasis (pM)",
         asks="M category, such as M0",
         parse=staging.parse_m,
+        find=staging.find_m,
+        choose=choosing.highest_stage,
+        named=r"\bm (?:stage|category|classification)|\bdistant metasta\w+(?: \(p?m\))?|\bpm\b",
         prefix="p",
     ),
     Field(
@@ -109,25 +112,37 @@ _FIELDS = (
         title="Stage group",
         asks="AJCC or FIGO stage, a Roman numeral with its letter",
         parse=staging.parse_stage_group,
+        find=staging.find_stage_group,
+        choose=choosing.highest_stage,
+        named=r"(?<!t )(?<!n )(?<!m )\bstage(?: group(?:ing)?)?\b",
     ),
     Field(
         name="nodes_examined",
         title="Lymph nodes examined",
         asks="how many, over all specimens",
         parse=nodes.parse_examined,
+        find=nodes.find_examined,
+        choose=choosing.largest,
+        named=r"\bnodes? examined|\bnumber (?:of (?:lymph )?nodes? )?examined|\bnumber of lymph nodes",
         adds_up=True,
+        number=True,
     ),
     Field(
         name="nodes_positive",
         title="Lymph nodes with tumour",
         asks="how many, over all specimens",
         parse=nodes.parse_positive,
+        find=nodes.find_positive,
+        choose=choosing.largest,
+        named=r"\b(?:positive|involved) (?:lymph )?nodes?|\bnodes? (?:involved|positive)"
+        r"|\bnumber (?:of (?:lymph )?nodes? )?(?:positive|involved)|\b(?:lymph )?nod(?:al|es?) metasta\w+",
         adds_up=True,
+        number=True,
     ),
     _finding(
         "lymphovascular_invasion",
         "Lymphovascular invasion",
-        "tumour in a vessel of any kind",
+        "tumour in a vessel of any kind; indeterminate where it is only suspected",
         spread.LYMPHOVASCULAR,
     ),
     _finding("perineural_invasion", "Perineural invasion", "tumour along nerves", spread.PERINEURAL),
@@ -136,6 +151,9 @@ _FIELDS = (
         title="Resection margins",
         asks="of invasive tumour; close only where the report says close",
         parse=margins.parse_margins,
+        find=margins.find_margins,
+        choose=choosing.worst,
+        named=r"\bmargins?\b(?: of (?:surgical )?(?:resection|excision))?(?: status)?|\bresection (?:lines?|edges?)",
         values=("negative", "positive", "close"),
     ),
     Field(
@@ -143,64 +161,43 @@ _FIELDS = (
         title="Side",
         asks="of the body",
         parse=site.parse_laterality,
+        find=site.find_laterality,
+        choose=choosing.most_frequent,
+        named=r"\blaterality\b|\bside of (?:specimen|tumor)",
         values=("left", "right", "bilateral"),
     ),
     _finding("necrosis", "Tumour necrosis", "in invasive tumour", spread.NECROSIS),
-    _finding("multifocal", "More than one tumour focus", "of invasive tumour", spread.MULTIFOCAL),
-    Field(
-        name="ER",
-        title="Oestrogen receptor",
-        asks="of breast carcinoma",
-        parse=markers.parse_er,
-        values=("positive", "negative"),
-    ),
-    Field(
-        name="PR",
-        title="Progesterone receptor",
-        asks="of breast carcinoma",
-        parse=markers.parse_pr,
-        values=("positive", "negative"),
-    ),
-    Field(
-        name="HER2",
-        title="HER2",
-        asks="of breast carcinoma",
-        parse=markers.parse_her2,
-        values=("positive", "negative", "equivocal"),
-    ),
-    _finding("pleural_invasion", "Pleural invasion", "of lung tumours", spread.PLEURAL),
     _finding(
-        "extrarenal_extension",
-        "Extension beyond the kidney",
-        "into perinephric or sinus fat, or past the capsule",
-        spread.EXTRARENAL,
-    ),
-    _finding("renal_vein_invasion", "Renal vein invasion", "by kidney tumours", spread.RENAL_VEIN),
-    _finding("sarcomatoid", "Sarcomatoid differentiation", "of kidney tumours", spread.SARCOMATOID),
-    Field(
-        name="myometrial_invasion",
-        title="Myometrial invasion",
-        asks="depth as a share of the wall, for tumours of the endometrium",
-        parse=spread.parse_myometrial,
-        values=("none", "<50%", ">=50%"),
-    ),
-    _finding(
-        "cervical_stroma",
-        "Cervical stromal invasion",
-        "by tumours of the endometrium",
-        spread.CERVICAL_STROMA,
+        "multifocal",
+        "More than one tumour focus",
+        "of invasive tumour",
+        spread.MULTIFOCAL,
+        also_named=r"\bfocality",
     ),
 )
 
-FIELDS: Mapping[str, Field] = {field.name: field for field in _FIELDS}
-"""Every field by name, in the order statements are given."""
+FIELDS: Mapping[str, Field] = {field.name: field for field in (*_COMMON_FIELDS, *ORGAN_FIELDS)}
+"""Every field by name, in the order statements are given: what all organs are asked, then organ by organ."""
+
+
+@cache
+def fields_for(organ: str | None) -> Mapping[str, Field]:
+    """What reports on an organ are asked, by name; where it is None (unknown), what all are asked.
+
+    Raises:
+        UnknownName: There is no such organ.
+    """
+    if organ is not None and organ not in ORGANS:
+        raise UnknownName("organ", organ, ORGANS)
+    return MappingProxyType({name: field for name, field in FIELDS.items() if field.asked_of(organ)})
 
 
 def verify(statement: Statement, text: str) -> str | None:
     """Why `statement` may not be used, or None where it stands.
 
-    It stands when its quote is `text[start:end]` and, for a field, the quote itself yields the value.
-    No model takes part in the check.
+    It stands when its quote is `text[start:end]` and, for a field, the quote itself yields the value and
+    the words around it do not deny it. "Cannot be assessed" stands when the quote names the field, says
+    so, and yields no value. No model takes part in the check.
     """
     start, end, quote = statement.start, statement.end, statement.quote
     if quote is None or start is None or end is None:
@@ -212,6 +209,10 @@ def verify(statement: Statement, text: str) -> str | None:
     field = FIELDS.get(statement.kind)
     if field is None:
         return f"{statement.kind!r} is no field"
+    if statement.value == CANNOT_BE_ASSESSED:
+        if field.cannot_be_assessed(quote):
+            return None
+        return f"its quote does not say that {field.name} cannot be assessed"
     if statement.value is None or (field.values and statement.value not in field.values):
         return f"{statement.value!r} is no value of {field.name}"
     said = field.parse(quote)
@@ -222,4 +223,33 @@ def verify(statement: Statement, text: str) -> str | None:
             return f"a total of {statement.value} is less than the {said} in its quote"
     elif said != statement.value:
         return f"its quote says {said!r}, not {statement.value!r}"
+    elif said in _DENIABLE and (denied := field.parse(_in_its_clause(field, text, start, end))) in _DENIALS:
+        return f"with the words around it, its quote says {denied!r}, not {said!r}"
     return None
+
+
+# A quote that begins behind its "no" or ends before it says the opposite of the report.
+_DENIABLE = frozenset({"present", "positive"})
+_DENIALS = frozenset({"absent", "negative"})
+_LEFT, _RIGHT = 60, 40
+_CLAUSE_END = re.compile(r"[.!?](?=\s|$)|[;\n]")
+
+
+def _in_its_clause(field: Field, text: str, start: int, end: int) -> str:
+    """The quote with what stands around it in its own clause, as far as a denial reaches.
+
+    What answers the field by itself is another statement, and is left out.
+    """
+    left = max(0, start - _LEFT)
+    around = reading_copy(text[left : end + _RIGHT])
+    stops = [match.end() for match in _CLAUSE_END.finditer(around, 0, start - left)]
+    stop = _CLAUSE_END.search(around, end - left)
+    before = around[stops[-1] if stops else 0 : start - left]
+    behind = around[end - left : stop.start() if stop else len(around)]
+    return "".join(
+        (
+            before if field.parse(before) is None else "",
+            around[start - left : end - left],
+            behind if field.parse(behind) is None else "",
+        )
+    )

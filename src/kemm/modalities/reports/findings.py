@@ -28,10 +28,10 @@ _UNKNOWN = (
     r"|performed"
     r"|assessed|evaluated|evaluable|assessable|determined|available)|unknown|pending|see (?:below|above"
     r"|comment|note)"
-    r"|not otherwise|(?:not|cannot|can not|could not) (?:be )?(?:assess|determin|evaluat)\w*"
+    r"|not otherwise|indeterminate|(?:not|cannot|can not|could not) (?:be )?(?:assess|determin|evaluat)\w*"
 )
 _OPEN = (
-    r"indeterminate|equivocal|suspicious|suspected|suggestive|questionable|possible|possibly|probable"
+    r"equivocal|suspicious|suspected|suggestive|questionable|possible|possibly|probable"
     r"|cannot (?:be )?(?:excluded|ruled out)|can not be excluded|not (?:definitely"
     r"|definitively) (?:identified|excluded)"
 )
@@ -40,7 +40,7 @@ _ABSENT = (
     r"|identified|seen|present|found"
     r"|detected|appreciated|noted|observed|evident|recognized|demonstrated|infiltrated|invaded|extend\w*"
     r"|invade|involve|unequivocal)"
-    r"|absent|none\b|negative|\(-\)|uninvolved|un-involved|no\b|free\b|without|nil\b|clear\b|unremarkable"
+    r"|absent|absence\b|none\b|negative|\(-\)|uninvolved|un-involved|no\b|free\b|without|nil\b|clear\b|unremarkable"
     r"|not\b"
 )
 _PRESENT = (

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from kemm.modalities.reports.organs import organ_in
 from kemm.modalities.reports.reading import reading_copy
 
 # The first alternative that fits names the section, so "frozen section diagnosis" is no diagnosis.
@@ -71,26 +72,6 @@ _HEADING = re.compile(
 
 _CLAUSE_END = re.compile(r"[.!?](?=\s|$)|[;\n]|\s-{1,2}\s(?=[^\d\s])|\s\*{1,2}\s")
 
-_ORGANS: dict[str, re.Pattern[str]] = {
-    "breast": re.compile(r"\bbreast|\bmastectom|\blumpectom|\bmammar|\bmammae|\baxilla"),
-    "lung": re.compile(r"\blungs?\b|\blobectom|\bpulmon|\bbronch|\bpneumonectom|\bpleura|\blobe\b"),
-    "kidney": re.compile(r"\bkidney|\brenal|\bnephrectom|\bperinephric|\bgerota"),
-    "uterus": re.compile(
-        r"\buter(?:us|ine)|\bendometri|\bmyometri|\bhysterectom|\bcervi(?:x|cal)|\bfallopian"
-    ),
-}
-_ORGAN_OF_CANCER_TYPE = {
-    "BRCA": "breast",
-    "LUAD": "lung",
-    "LUSC": "lung",
-    "MESO": "lung",
-    "KIRC": "kidney",
-    "KIRP": "kidney",
-    "KICH": "kidney",
-    "UCEC": "uterus",
-    "UCS": "uterus",
-}
-
 
 @dataclass(frozen=True)
 class Clause:
@@ -105,7 +86,7 @@ class Layout:
 
     Args:
         text: the de-identified report.
-        cancer_type: a hint for the organ, used only where the text itself names none.
+        cancer_type: a hint for the organ; see `organ_in`.
     """
 
     def __init__(self, text: str, cancer_type: str | None = None) -> None:
@@ -115,12 +96,8 @@ class Layout:
 
     @cached_property
     def organ(self) -> str | None:
-        """The organ named most often; None where none of the known ones is named."""
-        counts = {name: sum(1 for _ in pattern.finditer(self.text)) for name, pattern in _ORGANS.items()}
-        best = max(counts, key=lambda name: counts[name])
-        if counts[best]:
-            return best
-        return _ORGAN_OF_CANCER_TYPE.get((self.cancer_type or "").upper())
+        """What the report is about; None where no organ is named."""
+        return organ_in(self.text, self.cancer_type)
 
     @cached_property
     def clauses(self) -> tuple[Clause, ...]:

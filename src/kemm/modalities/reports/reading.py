@@ -98,6 +98,28 @@ def reading_copy(text: str) -> str:
     return _copy_of_quote(text) if len(text) <= _LONGEST_QUOTE else _copy(text)
 
 
+_ESCAPE = re.compile(r"\\.")
+_KEPT = re.compile(r"\\.|\(\?<[!=][^()]*\)")
+
+
+def loosened(pattern: str) -> str:
+    """A pattern for reading copies, in which a space may be two: a full stop or a letter was there."""
+    out, in_class, at = [], False, 0
+    while at < len(pattern):
+        # An escape is taken whole, and a look-behind, which must have one length.
+        kept = _KEPT.match(pattern, at) if not in_class else _ESCAPE.match(pattern, at)
+        if kept:
+            out.append(kept[0])
+            at = kept.end()
+            continue
+        character = pattern[at]
+        in_class = character == "[" or (in_class and character != "]")
+        repeated = pattern[at + 1 : at + 2] in {"?", "*", "+", "{"}
+        out.append(" {1,2}" if character == " " and not in_class and not repeated else character)
+        at += 1
+    return "".join(out)
+
+
 _LONGEST_QUOTE = 400
 
 
@@ -110,12 +132,23 @@ def _copy(text: str) -> str:
     lower = text.lower()
     if len(lower) != len(text):  # a few capitals have lower-case forms of two characters
         lower = "".join(low if len(low := character.lower()) == 1 else character for character in text)
-    lower = lower.translate(_PUNCTUATION)
+    lower = _without_rules(lower.translate(_PUNCTUATION))
     lower = _join_lines(text, lower)
     for pattern, meant in _REPAIRS:
         lower = pattern.sub(lambda match, meant=meant: meant.ljust(len(match[0]))[: len(match[0])], lower)  # type: ignore[misc]
     lower = _DECIMAL_COMMA.sub(".", lower)
     return _TOKEN.sub(lambda match: _repaired(match[0]), lower)
+
+
+# "Renal vein | Not identified", and what is left of a table's frame at the edges of its lines.
+_FRAME = re.compile(r"^ *\| |(?<= )\| *$", re.MULTILINE)
+_COLUMN = re.compile(r"(?<=\S)(?: +\| +|: {4,})(?=\S)")
+
+
+def _without_rules(lower: str) -> str:
+    """Columns of a table as a label with its answer: what stands between them reads as a colon, beside the answer."""
+    lower = _FRAME.sub(lambda match: " " * len(match[0]), lower)
+    return _COLUMN.sub(lambda match: ": ".rjust(len(match[0])), lower)
 
 
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}(?: ?[x*] ?\d| ?[cm]m\b))")

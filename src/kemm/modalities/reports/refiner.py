@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import islice
 from typing import Protocol, runtime_checkable
 
 from kemm.core.types import Statement
 from kemm.modalities.reports.deidentify import deidentify
-from kemm.modalities.reports.fields import FIELDS, Field, verify
+from kemm.modalities.reports.fields import CANNOT_BE_ASSESSED, Field, fields_for, verify
 from kemm.modalities.reports.layout import Layout
 from kemm.modalities.reports.outcome import Removed, hide_orders, hide_outcomes
-from kemm.modalities.reports.rules import (
-    grade,
-    histology,
-    margins,
-    markers,
-    nodes,
-    site,
-    size,
-    spread,
-    staging,
-)
 from kemm.modalities.reports.rules.candidate import Candidate
+from kemm.modalities.reports.rules.unassessed import SAID
 from kemm.modalities.reports.sentences import choose_sentences
 
 
@@ -97,60 +87,6 @@ def prepare(text: str, *, site_names: Sequence[str] = ()) -> Prepared:
     return Prepared(shown, clean.masked, removed, flagged)
 
 
-Finder = Callable[[Layout], Iterator[Candidate]]
-
-
-def _largest(values: Sequence[str]) -> str:
-    return max(values, key=float)
-
-
-def _most_frequent(values: Sequence[str]) -> str:
-    counts = Counter(values)
-    return max(counts, key=lambda value: counts[value])  # of equals, the one named first
-
-
-def _first(values: Sequence[str]) -> str:
-    return values[0]
-
-
-def _highest_stage(values: Sequence[str]) -> str:
-    # X says that nothing is known; any other category says more.
-    return max(values, key=lambda value: ("X" not in value, value[:2], len(value), value))
-
-
-def _worst_margin(values: Sequence[str]) -> str:
-    return next(value for value in ("positive", "close", "negative") if value in values)
-
-
-_RULES: Mapping[str, tuple[Finder, Callable[[Sequence[str]], str], tuple[str, ...]]] = {
-    # field: where to look, which of equally good answers counts, organs it is asked of (none: all)
-    "histologic_type": (histology.find_histologic_type, _first, ()),
-    "grade": (grade.find_grade, _largest, ()),
-    "tumor_size_cm": (size.find_size, _largest, ()),
-    "pT": (staging.find_t, _highest_stage, ()),
-    "pN": (staging.find_n, _highest_stage, ()),
-    "pM": (staging.find_m, _highest_stage, ()),
-    "stage_group": (staging.find_stage_group, _highest_stage, ()),
-    "nodes_examined": (nodes.find_examined, _largest, ()),
-    "nodes_positive": (nodes.find_positive, _largest, ()),
-    "lymphovascular_invasion": (spread.LYMPHOVASCULAR.find, spread.worst, ()),
-    "perineural_invasion": (spread.PERINEURAL.find, spread.worst, ()),
-    "margins": (margins.find_margins, _worst_margin, ()),
-    "laterality": (site.find_laterality, _most_frequent, ()),
-    "necrosis": (spread.NECROSIS.find, spread.worst, ()),
-    "multifocal": (spread.MULTIFOCAL.find, spread.worst, ()),
-    "ER": (markers.find_er, _first, ("breast",)),
-    "PR": (markers.find_pr, _first, ("breast",)),
-    "HER2": (markers.find_her2, _first, ("breast",)),
-    "pleural_invasion": (spread.PLEURAL.find, spread.worst, ("lung",)),
-    "extrarenal_extension": (spread.EXTRARENAL.find, spread.worst, ("kidney",)),
-    "renal_vein_invasion": (spread.RENAL_VEIN.find, spread.worst, ("kidney",)),
-    "sarcomatoid": (spread.SARCOMATOID.find, spread.worst, ("kidney",)),
-    "myometrial_invasion": (spread.find_myometrial, _first, ("uterus",)),
-    "cervical_stroma": (spread.CERVICAL_STROMA.find, spread.worst, ("uterus",)),
-}
-
-
 @dataclass(frozen=True)
 class RulesRefiner:
     """The offline refiner: patterns of pathology English, the same answer on every machine.
@@ -164,7 +100,7 @@ class RulesRefiner:
     @property
     def identity(self) -> str:
         """A fingerprint of every rule, and of the names that are hidden."""
-        digest = hashlib.sha256(_rules_fingerprint().encode())
+        digest = hashlib.sha256(rules_fingerprint().encode())
         for name in sorted(self.site_names):
             digest.update(f"{len(name)}:{name}".encode())
         return f"rules/{digest.hexdigest()[:16]}"
@@ -176,7 +112,7 @@ class RulesRefiner:
         """
         ready = prepare(text, site_names=self.site_names)
         layout = Layout(ready.text, cancer_type)
-        answers = [answer for field in FIELDS.values() if (answer := _answer(field, layout)) is not None]
+        answers = _answers(layout)
         sentences, left_out = choose_sentences(layout, answers)
         return RefinedReport(
             statements=(*answers, *sentences),
@@ -189,7 +125,8 @@ class RulesRefiner:
 
 
 @cache
-def _rules_fingerprint() -> str:
+def rules_fingerprint() -> str:
+    """Of everything in this package that reads or checks a report."""
     # Of the source itself: a version that people must remember to raise would leave stale statements.
     digest = hashlib.sha256()
     for folder in ("kemm.modalities.reports", "kemm.modalities.reports.rules"):
@@ -199,18 +136,39 @@ def _rules_fingerprint() -> str:
     return digest.hexdigest()
 
 
+def _answers(layout: Layout) -> list[Statement]:
+    """One statement a field, in the order of the registry; "cannot be assessed" where there is no better."""
+    fields = fields_for(layout.organ).values()
+    stated = {field.name: found for field in fields if (found := _answer(field, layout)) is not None}
+    for said in islice(SAID.finditer(layout.text), _MOST_SAID):
+        clause = layout.clause_at(said.start())
+        start, end = max(clause.start, said.start() - _REACH), min(clause.end, said.end() + _REACH)
+        for field in fields:
+            if field.name not in stated:
+                for candidate in field.unassessed_in(layout, start, end):
+                    statement = field.statement(
+                        CANNOT_BE_ASSESSED, layout.source[candidate.start : candidate.end], candidate.start
+                    )
+                    if verify(statement, layout.source) is None:
+                        stated[field.name] = statement
+                        break
+    return [stated[field.name] for field in fields if field.name in stated]
+
+
+_REACH = 140
+# No report says it so often; a text that does may not cost more than others.
+_MOST_SAID = 100
+
+
 def _answer(field: Field, layout: Layout) -> Statement | None:
-    find, choose, organs = _RULES[field.name]
-    if organs and layout.organ not in organs:
-        return None
     by_rank: dict[int, list[Statement]] = {}
-    for candidate in find(layout):
+    for candidate in field.find(layout):
         by_rank.setdefault(candidate.rank, []).extend(_statements(field, layout, candidate))
     for rank in sorted(by_rank):
         statements = by_rank[rank]
         if statements:
             statements.sort(key=lambda statement: statement.start or 0)
-            value = choose([str(statement.value) for statement in statements])
+            value = field.choose([str(statement.value) for statement in statements])
             return next(statement for statement in statements if statement.value == value)
     return None
 

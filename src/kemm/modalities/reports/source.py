@@ -10,6 +10,7 @@ from pydantic import Field
 from kemm.core.errors import Faults, KemmError, nearest
 from kemm.core.files import MISSING_WORDS, read_table, read_text
 from kemm.core.settings import Section
+from kemm.modalities.reports.names import LABELS
 
 SHOWN_CASES = 5
 
@@ -26,9 +27,16 @@ class ReportsConfig(Section):
     text: str = "text"
     """The table's column with the report."""
     refiner: str = "rules"
-    """Who refines reports into statements: "rules" (offline, reproducible)."""
+    """Who refines reports into statements: "rules" (offline, reproducible), or "llm", the language model of section `llm`."""
     mask: list[str] = Field(default_factory=list)
     """Names to mask besides barcodes, identifiers, dates and the cohort's site codes: hospitals, towns, surgeons."""
+    names_model: str | None = None
+    """A token classification model (a folder or a Hugging Face name) that finds further names to mask, such as one made for
+    de-identification. Needs kemm[text]."""
+    names_labels: list[str] = Field(default_factory=lambda: list(LABELS), min_length=1)
+    """Which of its labels are masked."""
+    covariates: list[str] = Field(default_factory=list)
+    """Fields read from reports that become covariates beside the clinical ones: `grade`, `pT`, `nodes_positive`, ..."""
 
 
 def read_reports(

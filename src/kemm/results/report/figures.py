@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
+from kemm.results.document.numbers import count, month_number, percent, signed
 from kemm.results.records import Calibration, DecisionCurve, Difference, RiskGroups, TimeAUC
-from kemm.results.report.numbers import count, month_number, percent, signed
 from kemm.results.report.svg import PAINTS, drawing, themed
 
 WIDTH: Final = 380.0

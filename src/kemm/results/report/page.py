@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import resources
 from typing import Final, Protocol, TypeVar
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
+from kemm.results.document import render_document
 from kemm.results.records import (
     AttentionPair,
     CaseStory,
@@ -23,7 +18,7 @@ from kemm.results.records import (
     ModelResult,
     RunRecord,
 )
-from kemm.results.report import numbers, panels, strips, wording
+from kemm.results.report import panels, strips, wording
 from kemm.results.report.figures import SERIES, Series
 from kemm.results.report.panels import Panel
 from kemm.results.report.wording import Titles
@@ -315,44 +310,20 @@ class Page:
 
 def render_report(evaluation: Evaluation, explanation: Explanation | None, run: RunRecord) -> str:
     """The whole report as one HTML document; the same records give the same bytes."""
-    style = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8").strip()
-    # The policy allows this one stylesheet and nothing else: no script, no image, no style attribute.
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    environment = Environment(
-        autoescape=True,
-        loader=PackageLoader("kemm.results.report"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "count": numbers.count,
-        "decimal": numbers.decimal,
-        "duration": numbers.duration,
-        "metric": wording.metric_title,
-        "month_number": numbers.month_number,
-        "months": numbers.months,
-        "p": numbers.p_value,
-        "percent": numbers.percent,
-        "quoted": _quoted,
-        "signed": numbers.signed,
-        "effect_pairs": lambda drivers: [(driver.name, driver.mean_effect) for driver in drivers],
-        "by_horizon": lambda curve: sorted(curve.items(), key=lambda item: _number(item[0])),
-    }
-    environment.globals |= {
-        "plural": numbers.plural,
-        "strips": strips,
-        "wording": wording,
-        "input_files_shown": INPUT_FILES_SHOWN,
-    }
-    page = Page(evaluation, explanation, run)
-    return environment.get_template("report.html.j2").render(
-        page=page,
+    return render_document(
+        "kemm.results.report",
+        "report.html.j2",
+        filters={
+            "metric": wording.metric_title,
+            "quoted": _quoted,
+            "effect_pairs": lambda drivers: [(driver.name, driver.mean_effect) for driver in drivers],
+            "by_horizon": lambda curve: sorted(curve.items(), key=lambda item: _number(item[0])),
+        },
+        everywhere={"strips": strips, "wording": wording, "input_files_shown": INPUT_FILES_SHOWN},
+        page=Page(evaluation, explanation, run),
         evaluation=evaluation,
         explanation=explanation,
         run=run,
-        style=Markup(style),
-        policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
     )
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+from kemm.results.document.numbers import months, plural, signed
 from kemm.results.records import Calibration, DecisionCurve, Difference, RiskGroups, TimeAUC
 from kemm.results.report import figures, strips, wording
 from kemm.results.report.figures import TREAT_ALL, Series, group_look
-from kemm.results.report.numbers import months, plural, signed
 from kemm.results.report.wording import Titles
 
 

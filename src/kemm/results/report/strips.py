@@ -14,7 +14,7 @@ from typing import Final
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
-from kemm.results.report.numbers import decimal, signed
+from kemm.results.document.numbers import decimal, signed
 
 HEIGHT: Final = 22
 MARGIN: Final = 6

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from kemm.results.document.numbers import decimal, months, p_value, percent, signed
 from kemm.results.records import Calibration, DecisionCurve, Difference, Evaluation, RiskGroups, TimeAUC
-from kemm.results.report.numbers import decimal, months, p_value, percent, signed
 
 METRICS: Final = {
     "harrell_c": "Harrell's C",

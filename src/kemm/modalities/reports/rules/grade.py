@@ -33,7 +33,7 @@ _WELL = r"well|moderate(?:ly)?|poor(?:ly)?"
 _DIFFERENTIATED = re.compile(
     rf"\b(?P<a>{_WELL}|un|intermediate)(?:\s?(?:-|to|and|,|or"
     rf"|/)?\s?(?:to\s)?(?P<b>{_WELL}))?[\s-]{{0,3}}(?:differentiated|differentiation)"
-    rf"|\b(?:grade|differentiation)[^.;\n\d]{{0,12}}[:=]\s{{0,2}}(?P<c>{_WELL})\b"
+    rf"|\b(?:grade|differentiation)[^.;\n\d]{{0,12}}[:=]\s{{0,2}}(?P<c>{_WELL})\b(?:\s?(?:-|to|and|/)\s?(?P<d>{_WELL})\b)?"
 )
 _LEVEL = {"w": 1, "m": 2, "i": 2, "p": 3, "u": 4}
 _SCORE = re.compile(
@@ -59,6 +59,19 @@ def _graded(match: re.Match[str]) -> int:
     return max(first, _number(match["b"])) if match["b"] else first
 
 
+_OTHER_SCALE = re.compile(
+    r"gleason|\bweiss|\bpass\b|masaoka|clark|ishak|(?:primary|secondary) (?:pattern|grade)"
+)
+
+
+def _on_another_scale(text: str, match: re.Match[str]) -> bool:
+    return _OTHER_SCALE.search(text, max(0, match.start() - 24), match.end()) is not None
+
+
+def _search(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    return next((match for match in pattern.finditer(text) if not _on_another_scale(text, match)), None)
+
+
 def parse_grade(quote: str) -> str | None:
     """ "Fuhrman grade II-III", "G2", "poorly differentiated", "score 7/9" -> "3", "2", "3", "2".
 
@@ -67,18 +80,18 @@ def parse_grade(quote: str) -> str | None:
     text = reading_copy(quote)
     if table := TABLE.search(text):
         return table["grade"] if table["grade"] != "x" else None
-    if match := _GRADE.search(text):
+    if match := _search(_GRADE, text):
         return str(_graded(match))
-    if match := _FUHRMAN.search(text):
+    if match := _search(_FUHRMAN, text):
         groups = [match[name] for name in "abcdef" if match[name]]
         first = _number(groups[0])
         if len(groups) > 1 and not ("/" in match[0] and _number(groups[1]) >= first):
             first = max(first, _number(groups[1]))
         return str(first)
-    if match := _DIFFERENTIATED.search(text):
-        words = [match[name] for name in "abc" if match[name]]
+    if match := _search(_DIFFERENTIATED, text):
+        words = [match[name] for name in "abcd" if match[name]]
         return str(max(_LEVEL[word[0]] for word in words))
-    if match := _SCORE.search(text):
+    if match := _search(_SCORE, text):
         score = int(match["score"] or match["sum"] or match["ninth"])
         return "1" if score <= 5 else "2" if score <= 7 else "3"
     return None
@@ -88,6 +101,8 @@ def find_grade(layout: Layout) -> Iterator[Candidate]:
     """Named grades, then words of differentiation, then scores; in-situ disease has its own grade."""
     for pattern, rank in ((TABLE, 0), (_GRADE, 0), (_FUHRMAN, 1), (_DIFFERENTIATED, 1), (_SCORE, 2)):
         for match in pattern.finditer(layout.text):
+            if _on_another_scale(layout.text, match):
+                continue
             clause = layout.clause_at(match.start())
             around = layout.text[max(clause.start, match.start() - 120) : min(clause.end, match.end() + 60)]
             if re.search(IN_SITU, around) and not _INVASIVE.search(around):

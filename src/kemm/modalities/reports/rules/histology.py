@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from kemm.modalities.reports.layout import Layout
 from kemm.modalities.reports.reading import reading_copy
 from kemm.modalities.reports.rules.candidate import Candidate, section_rank
+from kemm.modalities.reports.rules.other_types import other_types
 
 _LABEL = (
     r"\b(?:(?:histolog|tumor|microscop)\w*\s{1,2}(?:tumor\s)?(?:sub-?)?(?:types?|classification|diagnosis"
@@ -22,6 +23,7 @@ _LABEL = (
 _NOUN = re.compile(
     rf"(?P<label>{_LABEL})|\b(?P<noun>(?:adeno|cysto)?-?carcinom\w*|adeno-?\s?carc\w*|caricnoma"
     r"|carc[il1]noma|carcinosarcoma"
+    r"|(?:cholangio|chorio|hepato|cystadeno)-?carcinom\w*"
     r"|malignant mixed m[uü]llerian tumor|mmmt|nsclc|rcc|ccrcc)\b"
 )
 
@@ -30,7 +32,7 @@ _SYNONYMS = {
     "invasive": "infiltrating infiltrative infiltrated infiltrate invasivum infiltrans",
     "ductal": "duct ductale",
     "lobular": "lobulare",
-    "mucinous": "colloid mucinosum",
+    "mucinous": "colloid mucinosum mucinoid",
     "clear": "conventional",
     "squamous": "epidermoid planoepitheliale",
     "keratinizing": "keratinising keratinized",
@@ -39,19 +41,21 @@ _SYNONYMS = {
     "predominant": "predominantly predominating predominately",
     "features": "feature differentiation architecture",
     "nonsmall": "non-small",
+    "urothelial": "transitional",
     "situ": "noninvasive non-invasive intraductal",
 }
 _PLAIN = (
     "renal pleomorphic tubular medullary metaplastic papillary micropapillary cribriform apocrine mammary chromophobe "
     "collecting endometrioid endometrial serous basaloid adenosquamous large small neuroendocrine sarcomatoid lepidic "
-    "acinar solid mixed undifferentiated villoglandular"
+    "acinar solid mixed undifferentiated villoglandular urothelial hepatocellular thyroid follicular anaplastic signet "
+    "cholangiocellular merkel"
 )
 # Words that may stand in between and mean nothing for the type.
 _FILLERS = (
     "cell cells type types grade nuclear histologic of and the with a an or well moderately moderate poorly poor "
     "differentiated to nottingham sbr modified bloom richardson scarff fuhrman figo nos i ii iii iv high low g component "
     "components subtype variant pattern patterns growth focal focally primary lung breast kidney left right multifocal is "
-    "otherwise specified pulmonary classic classical areas in both partially mostly residual consistent unifocal score "
+    "otherwise specified pulmonary ring hurthle insular tall classic classical areas in both partially mostly residual consistent unifocal score "
     "elston who s ill"
 )
 _MEANING = {
@@ -159,6 +163,7 @@ def _term(phrase: _Phrase) -> str | None:
         return None
     for term in (
         _by_noun(phrase.noun, words),
+        _single_organs(words),
         _breast(words),
         _kidney(words),
         _uterus(words),
@@ -178,7 +183,32 @@ def _by_noun(noun: str, words: set[str]) -> str | None:
             if noun == "ccrcc" or "clear" in words
             else "renal cell carcinoma"
         )
+    if noun.startswith(("cholangio", "chorio")):
+        return "cholangiocarcinoma" if noun.startswith("cholangio") else "choriocarcinoma"
+    if noun.startswith("hepato"):
+        return "hepatocellular carcinoma"
     return "non-small cell carcinoma" if noun == "nsclc" or "nonsmall" in words else None
+
+
+def _single_organs(words: set[str]) -> str | None:
+    if "hepatocellular" in words:
+        return "hepatocellular carcinoma"
+    if "cholangiocellular" in words:
+        return "cholangiocarcinoma"
+    if "urothelial" in words:
+        return "urothelial carcinoma"
+    if "merkel" in words:
+        return "merkel cell carcinoma"
+    if "signet" in words and "features" not in words:
+        return "signet ring cell carcinoma"
+    if "thyroid" in words or words & {"follicular", "anaplastic"}:
+        kind = next(
+            (word for word in ("anaplastic", "medullary", "papillary", "follicular") if word in words), None
+        )
+        if kind == "anaplastic" and "thyroid" not in words:
+            return "anaplastic carcinoma"
+        return f"{kind} thyroid carcinoma" if kind else None
+    return None
 
 
 def _breast(words: set[str]) -> str | None:
@@ -254,9 +284,10 @@ def _lung(phrase: _Phrase, words: set[str]) -> str | None:
     if "neuroendocrine" in words:
         size = next((f"{word} cell " for word in ("large", "small") if word in words), "")
         return f"{size}neuroendocrine carcinoma"
+    invasive = "invasive " if "invasive" in words else ""
     for needed, term in (
         ("mucinous", "mucinous carcinoma"),
-        ("papillary", "invasive papillary carcinoma"),
+        ("papillary", f"{invasive}papillary carcinoma"),
         ("micropapillary", "invasive micropapillary carcinoma"),
         ("small", "small cell carcinoma"),
         ("large", "large cell carcinoma"),
@@ -270,11 +301,41 @@ def _lung(phrase: _Phrase, words: set[str]) -> str | None:
     return None
 
 
+# The same words name another disease in another organ, and the organ often stands at a distance.
+_IN_ORGAN = {
+    "thyroid": {
+        "papillary carcinoma": "papillary thyroid carcinoma",
+        "invasive papillary carcinoma": "papillary thyroid carcinoma",
+        "medullary carcinoma": "medullary thyroid carcinoma",
+        "anaplastic carcinoma": "anaplastic thyroid carcinoma",
+    },
+    "pancreas": {"invasive ductal carcinoma": "pancreatic ductal adenocarcinoma"},
+    "prostate": {"invasive ductal carcinoma": "ductal adenocarcinoma"},
+    "kidney": {"clear cell carcinoma": "clear cell renal cell carcinoma"},
+}
+_ORGAN_WORD = {
+    "thyroid": re.compile(r"\bthyroid(?! transcription)"),
+    "pancreas": re.compile(r"\bpancrea"),
+    "prostate": re.compile(r"\bprostat"),
+    "kidney": re.compile(r"\bkidney|\brenal\b(?! (?:cell )?carc)|\bnephrectom"),
+}
+_ORGAN_IS_NEAR = 240
+_ORGAN_IS_BEHIND = 60
+
+
+def _in_place(term: str | None, quote: str) -> str | None:
+    """The term as it is called in the organ that the quote names."""
+    for organ, names in _IN_ORGAN.items():
+        if term in names and _ORGAN_WORD[organ].search(quote):
+            return names[term]
+    return term
+
+
 def parse_histologic_type(quote: str) -> str | None:
     """The standard term for the first type named: "infiltrating duct ca" -> "invasive ductal carcinoma"."""
     text = reading_copy(quote)
     for phrase in _phrases(text):
-        term = _term(phrase)
+        term = _in_place(_term(phrase), text)
         if term is None:
             continue
         if term.startswith("adenocarcinoma"):
@@ -283,7 +344,7 @@ def parse_histologic_type(quote: str) -> str | None:
             if features := _FEATURES.search(text):
                 return f"adenocarcinoma with {features['kind']} {features['what']}"
         return term
-    return None
+    return next((name for name, _, _ in other_types(text)), None)
 
 
 # Names of what is usually named more fully elsewhere in the same report.
@@ -292,19 +353,53 @@ _VAGUE = frozenset(
 )
 
 
+# Of these organs a carcinoma is not what one expects.
+_NO_CARCINOMA = frozenset({"brain", "eye", "skin", "testis", "soft tissue", "adrenal", "pleura", "thymus"})
+_OTHERWISE_CARCINOMA = 5
+
+
 def find_histologic_type(layout: Layout) -> Iterator[Candidate]:
     """Labelled types first, then those of the diagnosis, then those named elsewhere."""
+    yield from _find_carcinomas(layout)
+    unexpected = 0 if layout.organ in _NO_CARCINOMA else _OTHERWISE_CARCINOMA
+    for _, start, end in other_types(layout.text):
+        before = layout.text[max(layout.clause_at(start).start, start - 60) : start]
+        denied = 4 * (_NOT_THIS.search(before) is not None)
+        yield Candidate(start, end, unexpected + section_rank(layout, start) + denied)
+
+
+def _find_carcinomas(layout: Layout) -> Iterator[Candidate]:
+    penalty = 2 if layout.organ in _NO_CARCINOMA else 0
     for phrase in _phrases(layout.text):
         term = _term(phrase)
         if term is None:
             continue
         clause = layout.clause_at(phrase.start)
-        before = layout.text[max(clause.start, phrase.start - 60) : phrase.start]
-        rank = (0 if phrase.labelled else 1) + section_rank(layout, phrase.start)
+        start = phrase.start
+        before = layout.text[max(clause.start, start - 60) : start]
+        rank = (0 if phrase.labelled else 1) + section_rank(layout, start) + penalty
         rank += 4 * (_NOT_THIS.search(before) is not None) + (term in _VAGUE)
+        # A pattern of breast and lung tumours, a type of its own in the gut.
+        rank += term == "signet ring cell carcinoma" and layout.organ in {"breast", "lung"}
         end = phrase.end
+        if full := _IN_ORGAN.get(layout.organ or "", {}).get(term):
+            start, end = _with_organ(layout, start, end, full)
         if term.startswith("adenocarcinoma"):
             tail = layout.text[end : min(max(clause.end, end), end + 120)]
             longer = _PREDOMINANT.search(tail) or _FEATURES.search(tail)
             end += longer.end() if longer else 0
-        yield Candidate(phrase.start, end, rank)
+        yield Candidate(start, end, rank)
+
+
+def _with_organ(layout: Layout, start: int, end: int, full: str) -> tuple[int, int]:
+    """The span of a type, widened to a word of its organ so that it says its full name by itself."""
+    word = _ORGAN_WORD[str(layout.organ)]
+    before = [match.start() for match in word.finditer(layout.text, max(0, start - _ORGAN_IS_NEAR), start)]
+    wider = [(at, end) for at in reversed(before)]
+    clause_end = max(end, layout.clause_at(start).end)
+    if behind := word.search(layout.text, end, min(clause_end, end + _ORGAN_IS_BEHIND)):
+        wider.append((start, behind.end()))
+    for begin, stop in wider:
+        if parse_histologic_type(layout.source[begin:stop]) == full:
+            return begin, stop
+    return start, end

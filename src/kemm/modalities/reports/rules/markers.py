@@ -1,4 +1,4 @@
-"""Hormone receptors and HER2 of breast carcinoma."""
+"""Hormone receptors and HER2."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from kemm.modalities.reports.layout import Layout
 from kemm.modalities.reports.reading import reading_copy
 from kemm.modalities.reports.rules.candidate import Candidate
 
-_ER = (
+ER = (
     r"(?:\ber(?:\s?\([^()]{0,12}\))?(?![a-z0-9])|\bestrogen(?:[- ]receptors?)?(?: protein"
     r"| activity)?(?:\s?\(er\w?\))?)"
 )
-_PR = (
+PR = (
     r"(?:\bpg?r(?:\s?\([^()]{0,12}\))?(?![a-z0-9])|\bprogesterone(?:[- ]receptors?)?(?: protein"
     r"| activity)?(?:\s?\(pg?r\))?)"
 )
-_HER2 = r"(?:\bher[- ]{0,3}2(?:[ /-]{0,3}neu)?|\bc-?erb ?-?b ?-?2|\bherceptest|\bhercep test)"
+HER2 = r"(?:\bher[- ]{0,3}2(?:[ /-]{0,3}neu)?|\bc-?erb ?-?b ?-?2|\bherceptest|\bhercep test)"
 _POSITIVE = (
     r"positive|\bpos\b|\+(?!/)|\bpresent\b|strong|favou?rable|\b(?:[1-9]\d?|100)\s?%|reactive|found in"
     r"|immunoreactiv"
@@ -74,12 +74,12 @@ def _status(
             )
 
 
-_JOINED = re.compile(rf"\s?(?:/|and|&|,)\s?(?:{_PR}|{_ER})(?:\s?receptors?)?")
-_NAMES = {"er": re.compile(_ER), "pr": re.compile(_PR), "her2": re.compile(_HER2)}
+_JOINED = re.compile(rf"\s?(?:/|and|&|,)\s?(?:{PR}|{ER})(?:\s?receptors?)?")
+_NAMES = {"er": re.compile(ER), "pr": re.compile(PR), "her2": re.compile(HER2)}
 _OTHERS = {
-    "er": re.compile(rf"{_PR}|{_HER2}|\bki-?67|\bp53|\bmib"),
-    "pr": re.compile(rf"{_ER}|{_HER2}|\bki-?67|\bp53|\bmib"),
-    "her2": re.compile(rf"{_ER}|{_PR}|\bki-?67|\bp53|\bmib"),
+    "er": re.compile(rf"{PR}|{HER2}|\bki-?67|\bp53|\bmib"),
+    "pr": re.compile(rf"{ER}|{HER2}|\bki-?67|\bp53|\bmib"),
+    "her2": re.compile(rf"{ER}|{PR}|\bki-?67|\bp53|\bmib"),
 }
 
 
@@ -106,8 +106,6 @@ def parse_her2(quote: str) -> str | None:
 
 
 def _find(layout: Layout, marker: str) -> Iterator[Candidate]:
-    if layout.organ != "breast":
-        return
     status = _HER2_STATUS if marker == "her2" else _RECEPTOR_STATUS
     for _, start, end in _status(layout.text, _NAMES[marker], _OTHERS[marker], status):
         # In-situ hybridisation decides where immunostaining did not.
@@ -116,15 +114,15 @@ def _find(layout: Layout, marker: str) -> Iterator[Candidate]:
 
 
 def find_er(layout: Layout) -> Iterator[Candidate]:
-    """Statements of the oestrogen receptor in reports on the breast."""
+    """Statements of the oestrogen receptor."""
     yield from _find(layout, "er")
 
 
 def find_pr(layout: Layout) -> Iterator[Candidate]:
-    """Statements of the progesterone receptor in reports on the breast."""
+    """Statements of the progesterone receptor."""
     yield from _find(layout, "pr")
 
 
 def find_her2(layout: Layout) -> Iterator[Candidate]:
-    """Statements of HER2 in reports on the breast."""
+    """Statements of HER2."""
     yield from _find(layout, "her2")

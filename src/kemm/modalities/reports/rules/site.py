@@ -20,6 +20,22 @@ _ORGAN_WORDS = {
         r"|pulmonary|bilobectom\w*|lobectomy"
     ),
     "kidney": r"kidney|renal|nephrectom\w*|idney",
+    "head and neck": (
+        r"tongue|tonsil\w*|oral|buccal|cheek|palate|mandib\w*|maxilla\w*|gingiva\w*|alveolar|retromolar|hemiglossectomy"
+        r"|pyriform|vocal cord|larynx|lip|floor of"
+    ),
+    "brain": r"brain|temporal|frontal|parietal|occipital|cerebell\w*|cerebral|hemisphere|thalam\w*|insula\w*",
+    "eye": r"eye|globe|choroid\w*|ocular|enucleat\w*",
+    "thyroid": r"thyroid\w*|lobe|lobectomy|hemithyroidectomy",
+    "ovary": r"ovar(?:y|ies|ian)|adnexa\w*|salping\w*|fallopian",
+    "testis": r"test(?:is|icle|es|icular)|orchi(?:d)?ectomy|spermatic",
+    "adrenal": r"adrenal\w*",
+    "pleura": r"pleura\w*|lung|hemithorax|chest|pneumonectomy",
+    "soft tissue": (
+        r"thigh|leg|calf|knee|arm|forearm|shoulder|buttock|groin|hip|foot|hand|back|chest|flank|retroperiton\w*|pelvi\w*"
+        r"|inguinal|gluteal|axilla\w*|soft tissue"
+    ),
+    "skin": r"arm|forearm|leg|thigh|calf|back|chest|shoulder|foot|hand|cheek|ear|neck|scalp|flank|heel|breast|abdomen|axilla\w*",
 }
 _FILLER = (
     r"(?:[\s,;:()/-]|\b(?:radical|partial|simple|total|modified|complete|laparoscopic|hand|assisted|open"
@@ -56,7 +72,7 @@ def parse_laterality(quote: str) -> str | None:
 
 
 def find_laterality(layout: Layout) -> Iterator[Candidate]:
-    """Labels first, then the sides named with the organ. A uterus has none."""
+    """Labels first, then the sides named with the organ. Single organs in the middle have none."""
     for match in _LABEL.finditer(layout.text):
         yield Candidate(match.start(), match.end(), section_rank(layout, match.start()))
     pattern = _BY_ORGAN.get(layout.organ or "")

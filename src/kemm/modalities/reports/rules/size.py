@@ -18,7 +18,8 @@ _DIMENSIONS = (
 _SIZE = re.compile(rf"(?<![\d.a-z/]){_DIMENSIONS}(?![\d%])")
 
 _MASS = (
-    r"(?:tumor|neoplasm|mass|lesion|carcinoma|adenocarcinoma|malignancy|invasive component|nodule)(?:e?s)?"
+    r"(?:tumor|neoplasm|mass|lesion|carcinoma|adenocarcinoma|malignancy|invasive component|nodule|\w{0,8}sarcoma"
+    r"|melanoma|seminoma|thymoma|glioblastoma|pheochromocytoma|paraganglioma|mesothelioma)(?:e?s)?"
 )
 _LABEL = re.compile(
     rf"(?:\b{_MASS}\s(?:size|diameter|dimensions?|measur\w+)|\bsize\b(?:\s(?:of"
@@ -32,10 +33,10 @@ _LABEL = re.compile(
 _NOT_TUMOUR = re.compile(
     rf"specimen|mastectomy|lumpectomy|nephrectomy|lymph|\bnodes?\b|metasta|{IN_SITU}|cyst\b|adenoma\b"
     r"|fibroadenoma|margin|distance|biops|segment (?:of|measur)|breast (?:is|measur)|portion of|weigh"
-    r"|ellipse|nipple|areola|scar\b|cavity|polyp|leiomyoma|fibroid"
+    r"|ellipse|nipple|areola|scar\b|cavity|polyp|satellite|leiomyoma|fibroid"
 )
 _AWAY = re.compile(
-    r"(?:within|distance|(?<!not )less than|from|clear(?:ed)? by|margin(?:s)?(?: of)?|at least|depth of"
+    r"(?:within|distance|(?<!not )less than|from|clear(?:ed)? by|margin(?:s)?(?: of)?|at least|thickness\s?[:=]?|depth of"
     r"|to a depth)\s{0,2}(?:of\s)?$"
 )
 _TO = re.compile(

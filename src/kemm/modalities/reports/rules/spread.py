@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kemm.modalities.reports.findings import Assertion, assertion
 from kemm.modalities.reports.layout import Layout
-from kemm.modalities.reports.reading import reading_copy
+from kemm.modalities.reports.reading import loosened, reading_copy
 from kemm.modalities.reports.rules.candidate import IN_SITU, Candidate, section_rank
 
 _WORST: tuple[Assertion, ...] = ("present", "indeterminate", "absent")
@@ -22,6 +22,7 @@ class Finding:
         mention: names the finding; a bare mention is a positive one ("with lymphatic invasion").
         label: names what may be affected ("renal vein"); says nothing unless something is said of it.
         absent: wording that itself means the finding is not there ("confined to the kidney").
+        present: wording that itself means it is there ("tumor deposits: 3").
         elsewhere: where one of these is near, the words speak of something else.
         values: which of the assertions the field can take.
         looks_back: how far before its own clause `elsewhere` is looked for, in characters.
@@ -30,23 +31,38 @@ class Finding:
     mention: str
     label: str = ""
     absent: str = ""
+    present: str = ""
     elsewhere: str = ""
     values: tuple[Assertion, ...] = ("present", "absent")
     looks_back: int = 0
 
     def __post_init__(self) -> None:
-        parts = [("mention", self.mention), ("label", self.label), ("absent", self.absent)]
-        pattern = re.compile("|".join(f"(?P<{name}>{words})" for name, words in parts if words))
+        parts = [
+            # Of two that begin at one place the first counts: what answers by itself before what only names.
+            ("absent", self.absent),
+            ("present", self.present),
+            ("mention", self.mention),
+            ("label", self.label),
+        ]
+        pattern = re.compile("|".join(f"(?P<{name}>{loosened(words)})" for name, words in parts if words))
         object.__setattr__(self, "_pattern", pattern)
         object.__setattr__(self, "_elsewhere", re.compile(self.elsewhere or r"(?!)"))
 
     _pattern = re.compile("")
     _elsewhere = re.compile("")
 
+    @property
+    def named(self) -> str:
+        """Pattern of its name."""
+        return "|".join(words for words in (self.mention, self.label) if words)
+
     def _answers(self, clause: str) -> Iterator[tuple[Assertion, int, int]]:
         for match in self._pattern.finditer(clause):
             near = clause[max(0, match.start() - 50) : match.end() + 40]
             if self._elsewhere.search(near):
+                continue
+            if match.lastgroup == "present":
+                yield "present", match.start(), match.end()
                 continue
             if match.lastgroup == "absent":
                 denied = re.search(r"\b(?:not|no longer)\s{1,2}(?:\w{1,12}\s)?$", clause[: match.start()])
@@ -89,17 +105,17 @@ _VESSEL = (
     r"|(?:small|large|blood) vessels?|vessels?|intravascular|vascular|lymphatics?|lymph-vascular|venous"
     r"|arterial|angio|vein|capillary)"
 )
-_INVASION = (
+INVASION = (
     r"(?:invasion|permeation|propagation|involvement|infiltration|spread|tumor emboli|emboli|tumor thromb\w+)"
 )
 LYMPHOVASCULAR = Finding(
     mention=(
         rf"\b{_VESSEL}(?:(?:\s{{0,2}}\([^()\n]{{0,40}}\))?(?:\s?(?:and|or|/|,|and/or)\s?(?:peri\w+"
-        rf"|{_VESSEL})){{0,2}})?(?:\s{{0,2}}\([^()\n]{{0,40}}\))?\s{{1,2}}(?:space\s)?{_INVASION}"
+        rf"|{_VESSEL})){{0,2}})?(?:\s{{0,2}}\([^()\n]{{0,40}}\))?\)?\s{{1,4}}(?:space\s)?{INVASION}"
         r"|\b(?:in|within|into|involv\w+|invad\w+|invasion of) (?:the )?(?:\w{1,15} )?(?:lymphatics"
         r"|vascular[ -]lymphatic spaces?|lymphovascular spaces?|lymphatic spaces?|vascular spaces?"
         r"|vascular channels|lymphatic channels|blood vessels|lymph vessels|small vessels)"
-        r"|\blvi\b|\bangioinvasion|\blymphangitic spread|\blymphangiosis|\bpermeation of (?:lymphatic"
+        r"|\blvs?i\b|\bangioinvasion|\blymphangitic spread|\blymphangiosis|\bpermeation of (?:lymphatic"
         r"|vascular)"
         # The codes L1 and V1 of the TNM system, beside others of their kind.
         r"|\bl1\b(?=[\s,]{0,3}(?:v\d|r[0-2x]|pn))|\bv[12]\b(?=[\s,]{0,3}(?:r[0-2x]|l\d|pn))"
@@ -113,15 +129,15 @@ LYMPHOVASCULAR = Finding(
     values=("present", "absent", "indeterminate"),
 )
 PERINEURAL = Finding(
-    mention=rf"\b(?:peri ?-?neural|neural|nerve(?: sheath)?)(?: space)?\s{{1,2}}{_INVASION}|\bpni\b"
+    mention=rf"\b(?:peri ?-?neural|neural|nerve(?: sheath)?)(?: space)?\s{{1,2}}{INVASION}|\bpni\b"
 )
-_TUMOUR_VERB = (
+TUMOUR_VERB = (
     r"(?:invad\w+|invasion (?:of|into|through|to)|extend\w*|extension (?:into|to|through|beyond)"
     r"|infiltrat\w+|penetrat\w+|involv\w+|breach\w*|reach\w*|through)"
 )
 PLEURAL = Finding(
     mention=(
-        rf"\b{_TUMOUR_VERB}(?: (?:to|into|through|up to|focally|beyond|and|of|by|with|onto|the|within|on"
+        rf"\b{TUMOUR_VERB}(?: (?:to|into|through|up to|focally|beyond|and|of|by|with|onto|the|within|on"
         rf"|a|overlying|but|not|visceral|parietal|tumor)){{0,6}} pleura(?:l surface|l)?\b(?! margin)"
         r"|\bpleural?(?: surface)? (?:invasion|involvement|infiltration|extension)"
         r"|\bpleural (?:and \w+ )invasion"
@@ -129,6 +145,10 @@ PLEURAL = Finding(
     label=(
         r"\b(?:visceral |overlying |parietal )?pleura(?:l surface)?\b(?=\s?:|\s{1,2}(?:is|are|was|were"
         r"|not|negative|free|uninvolved|involved|positive|invaded|infiltrated|with no|has been)\b)"
+    ),
+    absent=(
+        rf"\b{TUMOUR_VERB}(?: focally)? (?:up )?to,? but (?:does )?not (?:in)?to(?: or through)?(?: the)?(?: visceral"
+        r"| overlying| parietal)? pleura\w*"
     ),
     elsewhere=(
         r"pleural? (?:fluid|effusion|margin|plaque|biops|adhesion)|cm from|mm from|\bis inked"
@@ -143,14 +163,14 @@ _FAT = (
 )
 EXTRARENAL = Finding(
     mention=(
-        rf"\b{_TUMOUR_VERB}(?: (?:to|into|through|beyond|focally|focal|the|and|of|by|with|within|adjacent"
+        rf"\b{TUMOUR_VERB}(?: (?:to|into|through|beyond|focally|focal|the|and|of|by|with|within|adjacent"
         r"|surrounding|microscopic\w*|tumor|it|but|renal|capsule|capsular|vein|its"
         rf"|outside)){{0,7}} {_FAT}"
         rf"|\b(?:{_FAT}) (?:invasion|involvement|extension|infiltration)"
         r"|\b(?:extra-?\s?capsular|extra-?\s?renal|trans-?capsular) (?:extension|invasion|spread"
         r"|involvement|tumor)"
-        rf"|\b{_TUMOUR_VERB}(?: (?:through|beyond|outside|into|the|renal|kidney|focally|and)){{1,4}} capsule"
-        rf"|\b{_TUMOUR_VERB} (?:outside|beyond)(?: the)?(?: confines of)?(?: the)? kidney"
+        rf"|\b{TUMOUR_VERB}(?: (?:through|beyond|outside|into|the|renal|kidney|focally|and)){{1,4}} capsule"
+        rf"|\b{TUMOUR_VERB} (?:outside|beyond)(?: the)?(?: confines of)?(?: the)? kidney"
     ),
     label=(
         rf"\b{_FAT}\b(?=\s?[:(]|\s{{1,2}}(?:is|are|was|were|not|negative|free|uninvolved|involved"
@@ -164,7 +184,7 @@ EXTRARENAL = Finding(
 )
 RENAL_VEIN = Finding(
     mention=(
-        rf"\brenal vein(?:s)?(?: \([^()\n]{{0,30}}\))? {_INVASION}|\b{_TUMOUR_VERB}(?: (?:to|into|the|a"
+        rf"\brenal vein(?:s)?(?: \([^()\n]{{0,30}}\))? {INVASION}|\b{TUMOUR_VERB}(?: (?:to|into|the|a"
         r"|of|left|right|main|lumen|renal|sinus|and|fat|branch(?:es)?|large|wall|segmental|hilar|by|with"
         rf"|within)){{0,6}} renal vein"
         r"|\btumor thromb\w+|\b(?:present|tumor"
@@ -210,7 +230,7 @@ MULTIFOCAL = Finding(
     ),
     absent=(
         r"\buni-?\s?focal|\bsingle (?:tumor )?(?:focus|mass|tumor|nodule)(?! of)\b|\bsolitary (?:tumor"
-        r"|mass|nodule)|\bfocality\s?[:-]\s?single|\b(?:number of )?(?:tumors|tumor foci)\s?[:-]\s?(?:1"
+        r"|mass|nodule)|\bfocality\s?[:-]\s?(?:single|solitary)|\b(?:number of )?(?:tumors|tumor foci)\s?[:-]\s?(?:1"
         r"|one|single)\b"
     ),
     elsewhere=(
@@ -263,6 +283,14 @@ _MYOMETRIUM = re.compile(
 )
 
 
+# As synoptic reports print it, on one line or two.
+_DEPTH_AND_WALL = re.compile(
+    r"\b(?:depth of )?(?:myometrial )?invasion\s?:?\s{0,2}(?P<depth>\d{1,2}(?:\.\d{1,2})?)\s?(?P<unit1>[cm]m)[\s,;.]{1,4}"
+    r"(?:total |full )?(?:myometrial thickness|thickness of (?:the )?myometrium)\s?(?::|is|of)?\s{0,2}"
+    r"(?P<wall>\d{1,2}(?:\.\d{1,2})?)\s?(?P<unit2>[cm]m)"
+)
+
+
 def parse_myometrial(quote: str) -> str | None:
     """ "none", "<50%" or ">=50%" of the thickness of the wall."""
     text = reading_copy(quote)
@@ -270,7 +298,7 @@ def parse_myometrial(quote: str) -> str | None:
         return None
     if _NOT_AT_ALL.search(text):
         return "none"
-    if match := _DEPTH_OF.search(text):
+    if match := _DEPTH_AND_WALL.search(text) or _DEPTH_OF.search(text):
         depth, wall = float(match["depth"]), float(match["wall"])
         if (match["unit1"] or match["unit2"]) != match["unit2"]:
             depth *= 0.1 if match["unit1"] == "mm" else 10
@@ -290,8 +318,8 @@ def parse_myometrial(quote: str) -> str | None:
 
 def find_myometrial(layout: Layout) -> Iterator[Candidate]:
     """Clauses that tell how far the tumour goes into the myometrium."""
-    if layout.organ != "uterus":
-        return
+    for match in _DEPTH_AND_WALL.finditer(layout.text):
+        yield Candidate(match.start(), match.end(), section_rank(layout, match.start()))
     for match in re.finditer(
         r"myometri|depth of invasion|confined to (?:the )?endometrium|limited to (?:the )?endometrium",
         layout.text,
@@ -305,8 +333,3 @@ def find_myometrial(layout: Layout) -> Iterator[Candidate]:
         ):
             continue
         yield Candidate(start, end, section_rank(layout, match.start()))
-
-
-def worst(values: Sequence[str]) -> str:
-    """Present before indeterminate before absent."""
-    return next(value for value in _WORST if value in values)

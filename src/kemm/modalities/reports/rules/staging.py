@@ -12,8 +12,11 @@ from kemm.modalities.reports.rules.candidate import Candidate, section_rank
 _SEP = r"[\s,;./()&:\[\]-]{0,6}"
 _PREFIX = r"(?:[yra]{0,2}p[ (]{0,2})"
 _T_LOOSE = r"t\s{0,2}(?:is|[0-4xil])(?:\s?[a-d][1-3]?)?(?:\([^()]{1,8}\))?"
+# "PNI: present" is perineural invasion, no misread N1.
+_NO_NERVE = r"(?!i\s{0,2}(?:[:=(-]|is\b|was\b|not\b|present|absent|identified|seen|negative|positive))"
 _N_LOOSE = (
-    r"n\s{0,2}[0-3xilo](?:\s?(?:mi|[a-d])(?![a-z]))?(?:\s?\((?:mi|i ?[-+]|sn|mol ?[-+]"
+    rf"n{_NO_NERVE}"
+    r"\s{0,2}[0-3xilo](?:\s?(?:mi|[a-d])(?![a-z]))?(?:\s?\((?:mi|i ?[-+]|sn|mol ?[-+]"
     r"|[a-z0-9+ -]{1,6})\)){0,2}"
 )
 _M_LOOSE = r"m\s{0,2}[01xilo](?:[a-c])?"
@@ -53,7 +56,8 @@ _T_VALUE = re.compile(
 )
 _N_VALUE = re.compile(
     r"(?:(?<![a-z])[yra]{0,2}p[ (]{0,2}|(?<=ajcc)p|(?<=[0-9x])p?|(?<=[0-9][a-d])p?"
-    r"|(?<![a-z]))n\s{0,2}([0-3xilo])(?![0-9])(?:\s?(mi|[a-d])(?![a-z])|\s?\((mi)\))?(?![a-ln-z])"
+    rf"|(?<![a-z]))n{_NO_NERVE}"
+    r"\s{0,2}([0-3xilo])(?![0-9])(?:\s?(mi|[a-d])(?![a-z])|\s?\((mi)\))?(?![a-ln-z])"
 )
 _M_VALUE = re.compile(
     r"(?:[yra]{0,2}p[ (]{0,2})?(?<![a-wyz])m\s{0,2}([01xilo])(?:([a-c]))?(?![a-z0-9])|(?<=p)m\s{0,2}([01xo])"
@@ -132,7 +136,7 @@ def find_m(layout: Layout) -> Iterator[Candidate]:
 
 _ROMAN = r"(?:iv|i{1,3}|[il]{2,3}|i|[1-4])"
 _GROUP = re.compile(
-    r"(?<!t )(?<!n )(?<!m )(?:(?P<figo>figo)(?: \w{1,20}){0,2}? ?(?:stage)?|\bstage(?: group(?:ing)?)?)"
+    r"(?<!t )(?<!n )(?<!m )(?<!masaoka )(?<!koga )(?:(?P<figo>figo)(?: (?!grade)\w{1,20}){0,2}?(?! grade) ?(?:stage)?|\bstage(?: group(?:ing)?)?)"
     r"(?:\s?\([^()]{0,40}\))?(?:\s(?:is|group(?:ing)?|figo|ajcc))?\s{0,2}[:=-]?\s{0,3}"
     rf"(?:stage\s)?(?P<stage>{_ROMAN})\s?(?P<sub>[abc][1-3]?)?(?![a-z0-9])(?!\.\d)(?!\s?[/x%])"
 )
