@@ -1,8 +1,9 @@
 """Measure how close the client keeps a slow server to as many questions as it may have at once.
 
-    python benchmarks/llm_client.py [--calls 512] [--concurrency 64] [--latency 1.0] [--characters 10000]
+    python benchmarks/llm_client.py [--calls 512] [--concurrency 64] [--latency 1.0] [--characters 10000] [--reports]
 
-A local server, in a process of its own, answers each question after the latency. The ideal is
+With --reports, each question is a whole pathology report in its closed form, masked before and checked after, as
+`kemm refine` does it. A local server, in a process of its own, answers each question after the latency. The ideal is
 calls / concurrency * latency seconds. Memory is this process's, with the journal and the libraries.
 """
 
@@ -20,14 +21,28 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from kemm.core.types import CaseId
 from kemm.llm import Answer, Client, Journal, LLMConfig, Message, Question, make_backend
+from kemm.modalities.reports import RefinedReport
+from kemm.modalities.reports.by_model import refine_by_model
 
 SCHEMA = {"type": "object", "properties": {"grade": {"type": "integer"}}, "required": ["grade"]}
 
 
-def serve(told: Connection, latency: float) -> None:
+PROSE = (
+    "Clear cell renal cell carcinoma of the left kidney. Fuhrman nuclear grade: 3. Renal vein invasion is not identified. "
+    "The perinephric fat is free of tumor. Sections show sheets of cells with clear cytoplasm. "
+)
+CLAIMS = {
+    "grade": {"value": "3", "quote": "Fuhrman nuclear grade: 3"},
+    "renal_vein_invasion": {"value": "absent", "quote": "Renal vein invasion is not identified"},
+    "laterality": {"value": "left", "quote": "left kidney"},
+}
+
+
+def serve(told: Connection, latency: float, content: str) -> None:
     """Answer each request after the latency, until killed."""
-    message = {"role": "assistant", "content": '{"grade": 2}'}
+    message = {"role": "assistant", "content": content}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
     usage = {"prompt_tokens": 2500, "completion_tokens": 8}
     body = json.dumps({"model": "slow-1", "choices": [choice], "usage": usage}).encode()
@@ -75,6 +90,18 @@ async def ask(config: LLMConfig, journal: Path, calls: int, characters: int) -> 
     return time.perf_counter() - started, answered
 
 
+async def refine(config: LLMConfig, journal: Path, calls: int, characters: int) -> tuple[float, int]:
+    """The same for reports; answered are those of which each claim was verified."""
+    text = (PROSE * (1 + characters // len(PROSE)))[:characters]
+    reports = ((CaseId(str(number)), f"Report {number}. {text}", "KIRC") for number in range(calls))
+    started, answered = time.perf_counter(), 0
+    with Journal(journal) as opened:
+        async with Client(make_backend(config), opened, config) as client:
+            async for _, result in refine_by_model(client, reports, ()):
+                answered += isinstance(result, RefinedReport) and len(result.statements) == len(CLAIMS)
+    return time.perf_counter() - started, answered
+
+
 def peak_memory() -> float:
     """Of this process so far, in MB."""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -87,10 +114,13 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--latency", type=float, default=1.0)
     parser.add_argument("--characters", type=int, default=10_000)
+    parser.add_argument("--reports", action="store_true")
     chosen = parser.parse_args()
+    work = refine if chosen.reports else ask
+    content = json.dumps({"fields": CLAIMS, "sentences": []}) if chosen.reports else '{"grade": 2}'
     here, there = multiprocessing.Pipe()
     server = multiprocessing.get_context("spawn").Process(
-        target=serve, args=(there, chosen.latency), daemon=True
+        target=serve, args=(there, chosen.latency, content), daemon=True
     )
     server.start()
     try:
@@ -99,19 +129,20 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             journal = Path(folder) / "journal.sqlite"
             # The libraries are imported and the connections made once, before memory and time are taken.
-            asyncio.run(ask(config, Path(folder) / "first.sqlite", 1, chosen.characters))
+            asyncio.run(work(config, Path(folder) / "first.sqlite", 1, chosen.characters))
             before = peak_memory()
-            asked = asyncio.run(ask(config, journal, chosen.calls, chosen.characters))
+            asked = asyncio.run(work(config, journal, chosen.calls, chosen.characters))
             after = peak_memory()
-            again = asyncio.run(ask(config, journal, chosen.calls, chosen.characters))
+            again = asyncio.run(work(config, journal, chosen.calls, chosen.characters))
             size = journal.stat().st_size / 1e6
     finally:
         server.terminate()
     if asked[1] != chosen.calls or again[1] != chosen.calls:
         sys.exit(f"only {asked[1]} and {again[1]} of {chosen.calls} questions were answered")
     ideal = chosen.calls / chosen.concurrency * chosen.latency
+    what = "reports" if chosen.reports else "calls"
     print(
-        f"{chosen.calls} calls of {chosen.characters} characters, {chosen.concurrency} at once, each {chosen.latency:g} s:"
+        f"{chosen.calls} {what} of {chosen.characters} characters, {chosen.concurrency} at once, each {chosen.latency:g} s:"
     )
     print(f"  asked     {asked[0]:.2f} s, {ideal / asked[0]:.1%} of the ideal rate ({ideal:.2f} s)")
     print(f"  replayed  {again[0]:.2f} s, {chosen.calls / again[0]:.0f} answers a second")

@@ -124,6 +124,7 @@ def main() -> None:
             *details(results),
         ]
     page += ["", "## Against the bar, stratified folds", "", *bar(every["stratified"])]
+    page += ["", "## What to read from it", "", *reading(every)]
     page += [
         "",
         "The published number was selected and evaluated under a protocol that is not public, with slides; it is shown for "
@@ -137,6 +138,26 @@ def main() -> None:
         "What was tried and did not help is in [LOG.md](../LOG.md).",
     ]
     options.write.write_text("\n".join(page) + "\n", encoding="utf-8")
+
+
+def reading(every: dict[str, dict[str, RunResult]]) -> list[str]:
+    """The two differences that matter, said in words made from the numbers."""
+    lines = []
+    for kind, results in every.items():
+        for base, against in (
+            ("clinical", "the clinical Cox model"),
+            ("linear", "the linear stack of the same inputs"),
+        ):
+            said = []
+            for cohort, result in results.items():
+                main = result.evaluation.models[-1].name
+                gap = next(
+                    one for one in result.evaluation.differences if (one.model, one.baseline) == (main, base)
+                )
+                sure = "better" if gap.low > 0 else "worse" if gap.high < 0 else "no difference shown"
+                said.append(f"{cohort.upper()} {gap.value:+.3f}, {sure}")
+            lines.append(f"- {kind} folds, KEMM with covariates against {against}: {'; '.join(said)}.")
+    return lines
 
 
 def bar(results: dict[str, RunResult]) -> list[str]:

@@ -66,7 +66,8 @@ def test_misspelt_keys_suggest_the_nearest_wherever_they_are(tmp_path: Path) -> 
 def test_a_key_like_no_other_is_answered_with_those_there_are(tmp_path: Path) -> None:
     (fault,) = told(tmp_path, SMALLEST | {"reports": {"xyzzy": 1}})
     assert fault == (
-        "study.yaml: there is no setting 'reports.xyzzy'. Choose from: case, covariates, folder, mask, refiner, table, text"
+        "study.yaml: there is no setting 'reports.xyzzy'. Choose from: "
+        "case, covariates, folder, mask, names_labels, names_model, refiner, table, text"
     )
 
 

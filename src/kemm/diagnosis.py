@@ -9,7 +9,9 @@ from kemm.execution import usable_cores
 
 OPTIONAL = {
     "openpyxl": ("excel", "clinical tables as Excel workbooks"),
-    "transformers": ("text", "pretrained text encoders"),
+    "transformers": ("text", "pretrained text encoders, and models that find names"),
+    "openai": ("llm", "language models behind a server"),
+    "llguidance": ("llm-local", "language models in this process"),
 }
 
 

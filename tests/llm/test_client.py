@@ -135,7 +135,8 @@ def test_a_killed_run_asks_again_only_what_was_under_way(tmp_path: Path) -> None
     assert len(after) == 40
     twice = [text for text, count in after.items() if count > 1]
     assert max(after.values()) <= 2
-    assert len(twice) == sum(before.values()) - kept <= 4  # those under way
+    # Those under way: four being asked, and as many whose answers were on their way to the disk.
+    assert len(twice) == sum(before.values()) - kept <= 8
 
 
 def test_two_processes_share_what_they_know(tmp_path: Path) -> None:

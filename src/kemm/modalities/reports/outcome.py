@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kemm.modalities.reports.deidentify import MASK
+from kemm.modalities.reports.deidentify import MASK, lower_case
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,8 @@ _OUTCOMES: tuple[tuple[str, str], ...] = (
         ),
     ),
 )
-_OUTCOME = re.compile(
-    "|".join(f"(?P<o{at}>{pattern})" for at, (_, pattern) in enumerate(_OUTCOMES)), re.IGNORECASE
-)
+_OUTCOME = re.compile("|".join(f"(?P<o{at}>{pattern})" for at, (_, pattern) in enumerate(_OUTCOMES)))
+"""For lower-case text, like all patterns of sentences here: half the time of a pattern that ignores case."""
 # The report of an autopsy tells the outcome with every line, so all that follows its title is hidden.
 _AUTOPSY_REPORT = re.compile(
     r"\b(?:autopsy|post-?\s?mortem)\s{1,3}(?:diagnos[ei]s|report|protocol|findings|examination|summary)\b",
@@ -71,7 +70,6 @@ _HARMLESS = re.compile(
     r"expired (?:reagent|kit)|survival (?:benefit|rates? (?:in|of|for) (?:women|patients))"
     r"|(?:clinical )?follow-?up (?:is )?(?:recommended|suggested|advised|as)|autopsy (?:pathology|service"
     r"|department)",
-    re.IGNORECASE,
 )
 
 _ORDER = re.compile(
@@ -86,7 +84,6 @@ _ORDER = re.compile(
     r"|\b(?:do not|don't|never) (?:mention|extract|answer|output)\b|\bset (?:the )?(?:grade|stage|risk"
     r"|value|field)\b[^.\n]{0,20}\bto\b"
     r"|\b(?:classify|label|mark|rate) (?:this|the) (?:patient|case|tumou?r|report) as\b|\[/?inst\]",
-    re.IGNORECASE,
 )
 
 # Sentences as people write them; in scanned text a line break may stand for a full stop.
@@ -122,8 +119,9 @@ def _hide(
     removed: list[Removed] = []
     pieces: list[str] = []
     at = 0
-    for match in pattern.finditer(text):
-        if match.start() < at or _HARMLESS.search(text, max(0, match.start() - 30), match.end() + 40):
+    lower = lower_case(text)
+    for match in pattern.finditer(lower):
+        if match.start() < at or _HARMLESS.search(lower, max(0, match.start() - 30), match.end() + 40):
             continue
         start, end = _sentence(text, match.start(), match.end(), at)
         removed.append(Removed(reason(match), text[start:end], start, end))

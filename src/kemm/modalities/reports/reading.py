@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from kemm.modalities.reports.deidentify import lower_case
+
 # A line that ends or begins with one of these goes on.
 _JOINING = (
     r"of|and|the|an|or|nor|with|without|is|are|was|were|for|to|in|on|at|by|from|not|into|but|which|that"
@@ -129,9 +131,7 @@ def _copy_of_quote(text: str) -> str:
 
 
 def _copy(text: str) -> str:
-    lower = text.lower()
-    if len(lower) != len(text):  # a few capitals have lower-case forms of two characters
-        lower = "".join(low if len(low := character.lower()) == 1 else character for character in text)
+    lower = lower_case(text)
     lower = _without_rules(lower.translate(_PUNCTUATION))
     lower = _join_lines(text, lower)
     for pattern, meant in _REPAIRS:
