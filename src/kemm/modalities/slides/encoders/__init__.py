@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kemm.core.errors import UsageError
-from kemm.modalities.slides.encoders.colour_texture import colour_texture
+from kemm.modalities.slides.encoders.colour_texture import ColourTexture
 from kemm.modalities.slides.encoders.records import RECORDS, EncoderRecord
 from kemm.modalities.slides.tile_encoder import TILE_ENCODERS, TileEncoder, TileEncoderConfig
 
@@ -87,6 +87,11 @@ def _named(config: TileEncoderConfig) -> str:
     return config.model
 
 
-TILE_ENCODERS.register("colour-texture")(colour_texture)
+@TILE_ENCODERS.register("colour-texture")
+def _built_in(config: TileEncoderConfig) -> TileEncoder:
+    """Always the same, whatever the device."""
+    return ColourTexture()
+
+
 for _record in RECORDS.values():
     TILE_ENCODERS.register(_record.name)(_maker(_record))

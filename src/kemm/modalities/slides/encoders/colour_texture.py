@@ -11,23 +11,23 @@ References:
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kemm.modalities.slides.encoders.given import require_tiles
-from kemm.modalities.slides.tile_encoder import TileEncoderConfig
 
 NAME = "colour-texture"
 TILE_PX = 128
 TILE_SIDE_UM = 112.0
-Images = NDArray[np.float32]
+Images = NDArray[np.floating[Any]]
 """(tile, row, column)"""
-Vector = NDArray[np.float32]
+Vector = NDArray[np.floating[Any]]
 """(tile,)"""
 
 _HAEMATOXYLIN, _EOSIN = (0.65, 0.70, 0.29), (0.07, 0.99, 0.11)
-_BINS = (-0.1, 0.05, 0.15, 0.3, 0.5, 0.75, 1.1)
+_EDGES = np.array([-0.1, 0.05, 0.15, 0.3, 0.5, 0.75, 1.1], dtype=np.float32)
 """Edges of optical density between the eight bins of a histogram; the first and last are open."""
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _CLEAR = 0.07
@@ -64,15 +64,14 @@ def feature_names() -> list[str]:
     return [name for name, _ in _features(np.full((1, TILE_PX, TILE_PX, 3), 200, dtype=np.uint8))]
 
 
-def colour_texture(config: TileEncoderConfig) -> ColourTexture:
-    """Always the same, whatever the device."""
-    return ColourTexture()
-
-
 def _features(tiles: NDArray[np.uint8]) -> Iterator[tuple[str, Vector]]:
     """Name and values of each feature."""
-    density = _DENSITY[tiles]
-    stains = {name: _mixed(density, row) for name, row in zip(("h", "e", "rest"), _UNMIXING, strict=True)}
+    red, green, blue = (_DENSITY.take(np.ascontiguousarray(tiles[..., channel])) for channel in range(3))
+    # Written out: a matrix product's rounding depends on how many tiles there are.
+    stains = {
+        name: red * row[0] + green * row[1] + blue * row[2]
+        for name, row in zip(("h", "e", "rest"), _UNMIXING, strict=True)
+    }
     for name, image in stains.items():
         mean, spread = _mean(image), _spread(image)
         yield f"{name}: mean", mean
@@ -80,7 +79,7 @@ def _features(tiles: NDArray[np.uint8]) -> Iterator[tuple[str, Vector]]:
         centred = image - mean[:, None, None]
         third = _mean(centred * centred * centred)
         yield f"{name}: cube root of the third moment", np.cbrt(third)
-    brightness = density.mean(axis=3)
+    brightness = (red + green + blue) / 3
     yield "density: mean", _mean(brightness)
     yield "density: standard deviation", _spread(brightness)
     yield "density: share of clear pixels", _mean((brightness < _CLEAR).astype(np.float32))
@@ -99,30 +98,29 @@ def _distribution(name: str, image: Images) -> Iterator[tuple[str, Vector]]:
     last = flat.shape[1] - 1
     for quantile in _QUANTILES:
         yield f"{name}: quantile {quantile:g}", flat[:, round(quantile * last)]
-    below = [np.zeros(len(flat), dtype=np.float32)]
-    below += [(flat < edge).mean(axis=1, dtype=np.float32) for edge in _BINS]
-    below += [np.ones(len(flat), dtype=np.float32)]
-    for place in range(len(_BINS) + 1):
-        yield f"{name}: histogram bin {place + 1}", below[place + 1] - below[place]
+    edges = np.stack([np.searchsorted(row, _EDGES) for row in flat], axis=1) / flat.shape[1]
+    shares = np.diff(edges, axis=0, prepend=0, append=1).astype(np.float32)
+    for place, share in enumerate(shares):
+        yield f"{name}: histogram bin {place + 1}", share
 
 
 def _texture(name: str, image: Images) -> Iterator[tuple[str, Vector]]:
     across = (image[:, 1:-1, 2:] - image[:, 1:-1, :-2]) / 2
     down = (image[:, 2:, 1:-1] - image[:, :-2, 1:-1]) / 2
-    slope = np.sqrt(across**2 + down**2)
+    slope = np.sqrt(across * across + down * down)
     yield f"{name}: mean gradient", _mean(slope)
     yield f"{name}: spread of gradients", _spread(slope)
     inner = image[:, 1:-1, 1:-1]
     around = (image[:, 1:-1, 2:] + image[:, 1:-1, :-2]) + (image[:, 2:, 1:-1] + image[:, :-2, 1:-1])
     yield f"{name}: mean Laplacian", _mean(np.abs(around / 4 - inner))
     # 0 where gradients point everywhere alike, 1 where all lie on one line.
-    xx, yy, xy = _mean(across**2), _mean(down**2), _mean(across * down)
+    xx, yy, xy = _mean(across * across), _mean(down * down), _mean(across * down)
     yield f"{name}: anisotropy", np.sqrt((xx - yy) ** 2 + 4 * xy**2) / (xx + yy + np.float32(1e-6))
 
 
 def _blocks(name: str, image: Images) -> Iterator[tuple[str, Vector]]:
     """How unlike the tile's parts of 8 x 8 pixels, a nucleus' size, are within and among themselves."""
-    within = np.sqrt(np.maximum(_pooled(image**2, 8) - _pooled(image, 8) ** 2, 0))
+    within = np.sqrt(np.maximum(_pooled(image * image, 8) - _pooled(image, 8) ** 2, 0))
     yield f"{name}: spread within blocks", _mean(within)
     yield f"{name}: spread of the spread within blocks", _spread(within)
     yield f"{name}: spread among blocks", _spread(_pooled(image, 8))
@@ -130,26 +128,30 @@ def _blocks(name: str, image: Images) -> Iterator[tuple[str, Vector]]:
 
 def _blobs(image: Images) -> Iterator[tuple[str, Vector]]:
     """Energy of differences of box means: dark spots of about 5, 11 and 23 pixels."""
-    smooth = {side: _box(image, side) for side in (3, 7, 15, 31)}
+    total = np.zeros((len(image), TILE_PX + 1, TILE_PX + 1))
+    np.cumsum(image, axis=1, out=total[:, 1:, 1:])
+    np.cumsum(total[:, 1:, 1:], axis=2, out=total[:, 1:, 1:])
+    smooth = {side: _box(total, side) for side in (3, 7, 15, 31)}
     for small, large in ((3, 7), (7, 15), (15, 31)):
-        edge = (smooth[small].shape[1] - smooth[large].shape[1]) // 2
+        edge = (large - small) // 2
         difference = smooth[small][:, edge:-edge, edge:-edge] - smooth[large]
-        yield f"h: spots of {small} to {large} px", np.sqrt(_mean(difference**2))
+        yield f"h: spots of {small} to {large} px", np.sqrt(_mean(difference * difference))
 
 
-def _box(image: Images, side: int) -> Images:
-    """Means over squares of an odd side, where they fit."""
-    total = np.cumsum(image, axis=1, dtype=np.float64)
-    total = total[:, side - 1 :] - np.pad(total[:, :-side], ((0, 0), (1, 0), (0, 0)))
-    total = np.cumsum(total, axis=2)
-    total = total[:, :, side - 1 :] - np.pad(total[:, :, :-side], ((0, 0), (0, 0), (1, 0)))
-    return (total / side**2).astype(np.float32)
+def _box(total: NDArray[np.float64], side: int) -> Images:
+    """Means over squares of an odd side, where they fit, of sums from the top left corner on."""
+    low, high = slice(None, -side), slice(side, None)
+    sums = (total[:, high, high] - total[:, low, high]) - (total[:, high, low] - total[:, low, low])
+    return np.asarray(sums / side**2, dtype=np.float32)
 
 
 def _pooled(image: Images, side: int) -> Images:
+    """Means over squares side by side."""
+    if side == 1:
+        return image
     tiles, rows, columns = image.shape
-    parts = image.reshape(tiles, rows // side, side, columns // side, side)
-    means: Images = parts.mean(axis=(2, 4), dtype=np.float32) if side > 1 else image
+    down = image.reshape(tiles, rows // side, side, columns).mean(axis=2)
+    means: Images = down.reshape(tiles, rows // side, columns // side, side).mean(axis=3)
     return means
 
 
@@ -159,18 +161,14 @@ def _correlation(one: Images, other: Images) -> Vector:
     return covariance / (_spread(one) * _spread(other) + np.float32(1e-4))
 
 
-def _mean(image: NDArray[np.floating]) -> Vector:
-    return np.asarray(image.mean(axis=(1, 2), dtype=np.float64), dtype=np.float32)
+def _mean(image: Images) -> Vector:
+    means: Vector = image.reshape(len(image), -1).mean(axis=1)
+    return means
 
 
 def _spread(image: Images) -> Vector:
-    return np.asarray(image.std(axis=(1, 2), dtype=np.float64), dtype=np.float32)
-
-
-def _mixed(density: NDArray[np.float32], row: NDArray[np.float32]) -> Images:
-    # Written out: a matrix product's rounding depends on how many tiles there are.
-    mixed: Images = density[..., 0] * row[0] + density[..., 1] * row[1] + density[..., 2] * row[2]
-    return mixed
+    centred = image - _mean(image)[:, None, None]
+    return np.sqrt(_mean(centred * centred))
 
 
 def _unmixing() -> NDArray[np.float32]:
