@@ -17,6 +17,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 from kemm.core.errors import UsageError  # noqa: E402
 from kemm.modalities.slides.encoders.by_timm import import_timm  # noqa: E402
+from kemm.modalities.slides.encoders.torchvision_import import let_torchvision_import  # noqa: E402
+
+# As the encoders do before they import transformers, which these tests import by hand.
+let_torchvision_import()
 
 
 @pytest.fixture(scope="session")

@@ -21,12 +21,11 @@ from kemm.modalities.slides.encoders.network import (
     triple_of,
 )
 from kemm.modalities.slides.encoders.records import EncoderRecord, Feature
+from kemm.modalities.slides.encoders.torchvision_import import let_torchvision_import
 from kemm.modalities.slides.encoders.weights import EncoderFiles, find_files
 
 HEADS = ("head.", "head_dist.", "fc.", "classifier.")
 """What sits on top for ImageNet's classes and is not used."""
-
-_schemas: list[Any] = []
 
 
 def import_timm() -> Any:
@@ -36,30 +35,11 @@ def import_timm() -> Any:
         UsageError: It is not installed.
     """
     try:
-        _import_torchvision()
+        let_torchvision_import()
         import timm
     except ImportError as error:
         raise UsageError("this tile encoder needs the optional part: pip install 'kemm[encoders]'") from error
     return timm
-
-
-def _import_torchvision() -> None:
-    """Import torchvision, which timm imports.
-
-    The wheel of the package index is built for CUDA. Beside a torch for the CPU its library does not load,
-    and its import ends at "operator torchvision::nms does not exist", which no encoder uses. Declared by
-    name beforehand, it imports.
-    """
-    try:
-        import torchvision
-    except RuntimeError as error:
-        if "torchvision::nms does not exist" not in str(error):
-            raise
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _schemas.append(library)  # it withdraws its declarations when it is collected
-        import torchvision  # noqa: F401
 
 
 class TimmFeatures(nn.Module):
@@ -131,9 +111,7 @@ def timm_by_name(model: str, feature: Feature | None) -> Network:
         if not timm.is_model(architecture):
             raise UnknownName("architecture of timm", architecture, timm.list_models())
     side = side_of(arguments.get("img_size") or about.get("input_size"), files.origin)
-    tokens = feature is None and _has_class_token(timm, architecture, arguments)
-    taken: Feature = feature or ("class" if tokens else "pooled")
-    module = _loaded(architecture, arguments, taken, files)
+    module = _loaded(architecture, arguments, feature, files)
     with torch.inference_mode():
         dim = int(module(torch.zeros(1, 3, side, side)).shape[1])
     return Network(
@@ -142,20 +120,13 @@ def timm_by_name(model: str, feature: Feature | None) -> Network:
         tile_px=side,
         mean=triple_of(about.get("mean"), IMAGENET_MEAN, files.origin),
         std=triple_of(about.get("std"), IMAGENET_STD, files.origin),
-        made_of={"architecture": architecture, "arguments": arguments, "feature": taken},
+        made_of={"architecture": architecture, "arguments": arguments, "feature": module.feature},
         weights_digest=files.digest(),
     )
 
 
-def _has_class_token(timm: Any, architecture: str, arguments: Mapping[str, Any]) -> bool:
-    # Parameters of the meta device take no memory.
-    with torch.device("meta"):
-        model = timm.create_model(architecture, pretrained=False, num_classes=0, **_named(arguments))
-    return getattr(model, "cls_token", None) is not None
-
-
 def _loaded(
-    architecture: str, arguments: Mapping[str, Any], feature: Feature, files: EncoderFiles
+    architecture: str, arguments: Mapping[str, Any], feature: Feature | None, files: EncoderFiles
 ) -> TimmFeatures:
     timm = import_timm()
     given = _named(arguments)
@@ -168,7 +139,10 @@ def _loaded(
             f"{files.origin}: timm cannot build {architecture!r} with {dict(arguments)}: {error}. "
             "Upgrade timm, or mend model_args in config.json."
         ) from error
-    if feature not in ("pooled", "layer3") and getattr(model, "cls_token", None) is None:
+    has_class_token = getattr(model, "cls_token", None) is not None
+    if feature is None:
+        feature = "class" if has_class_token else "pooled"
+    if feature not in ("pooled", "layer3") and not has_class_token:
         raise needs_tokens(feature, architecture)
     state, own = read_weights(files.weights), model.state_dict()
     refuse_mismatch(

@@ -25,6 +25,7 @@ from kemm.modalities.slides.encoders.network import (
     triple_of,
 )
 from kemm.modalities.slides.encoders.records import EncoderRecord, Feature
+from kemm.modalities.slides.encoders.torchvision_import import let_torchvision_import
 from kemm.modalities.slides.encoders.weights import EncoderFiles, find_files
 
 
@@ -52,6 +53,7 @@ def import_transformers() -> Any:
         UsageError: It is not installed.
     """
     try:
+        let_torchvision_import()
         import transformers
     except ImportError as error:
         raise UsageError("this tile encoder needs the optional part: pip install 'kemm[encoders]'") from error
