@@ -105,13 +105,14 @@ def transformers_by_name(model: str, feature: Feature | None) -> Network:
             f"{files.origin}: this transformers ({transformers.__version__}) knows no model_type "
             f"{about['model_type']!r}. Upgrade it."
         ) from error
-    if type(config) not in MODEL_MAPPING or getattr(config, "image_size", None) is None:
+    kind = MODEL_MAPPING.get(type(config), None)
+    if getattr(kind, "main_input_name", None) != "pixel_values" or not hasattr(config, "image_size"):
         raise InputError(
             f"{files.origin}: {about['model_type']!r} is no vision model with one image size. "
             "Choose one that takes images only, such as a ViT or DINOv2."
         )
-    module = _loaded(MODEL_MAPPING[type(config)], config, feature or "class", files)
     side = side_of(_input_size(files.preprocessor) or config.image_size, files.origin)
+    module = _loaded(kind, config, feature or "class", files)
     with torch.inference_mode():
         dim = int(module(torch.zeros(1, 3, side, side)).shape[1])
     return Network(
@@ -140,6 +141,7 @@ def _loaded(kind: Any, config: Any, feature: Feature, files: EncoderFiles) -> Tr
             state_dict=read_weights(files.weights),
             dtype=torch.float32,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told, and refused below with the rest
         )
     parts = {name.partition(".")[0] for name in model.state_dict()}
     unused = () if feature == "pooled" else ("pooler.", "embeddings.mask_token")
