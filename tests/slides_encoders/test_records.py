@@ -75,6 +75,6 @@ def script() -> ModuleType:
 
 def test_the_documentation_lists_them_as_the_records_say() -> None:
     page = (ROOT / "docs" / "encoders.md").read_text(encoding="utf-8")
-    assert page == script().with_table(page), "run `python scripts/encoders_page.py --write docs/encoders.md`"
+    assert page == script().with_table(page), "run `make docs-reference`"
     for name in [*RECORDS, "colour-texture"]:
         assert page.count(f"\n| `{name}` |") == 1
