@@ -4,7 +4,7 @@ Never a pickle. Tables are read as text and typed by whoever knows the column. W
 written aside, flushed, and renamed into place, so what exists is complete.
 """
 
-from kemm.core.files.arrays import read_arrays, read_features, write_arrays
+from kemm.core.files.arrays import read_arrays, read_features, read_weights, write_arrays
 from kemm.core.files.kinds import sha256_of
 from kemm.core.files.locks import locked
 from kemm.core.files.output import (
@@ -40,6 +40,7 @@ __all__ = [
     "read_numbers",
     "read_table",
     "read_text",
+    "read_weights",
     "require_file",
     "resolve",
     "safe_name",

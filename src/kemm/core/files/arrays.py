@@ -175,30 +175,68 @@ def _read_safetensors(path: Path) -> NDArray[Any]:
 def _read_pt(path: Path) -> NDArray[Any]:
     import torch
 
-    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 10):
-        raise PolicyError(
-            f"{path}: .pt files are opened with torch 2.10 or newer only (this is {torch.__version__}): older ones "
-            "can be made to run code in them. Upgrade torch, or save the features as .h5 or .safetensors."
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # old formats are announced as deprecated
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise PolicyError(
-            f"{path}: refused, because this .pt holds Python objects that could run code (or is damaged). "
-            "Save a plain tensor: torch.save(features, path)."
-        ) from error
-    except Exception as error:  # a damaged or hostile stream fails in the unpickler in every way there is
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"{path}: this is not a whole .pt file ({reason}). Copy or extract it again."
-        ) from error
+    loaded = _load_pt(path, "features", "Save a plain tensor: torch.save(features, path).")
     if isinstance(loaded, dict) and isinstance(loaded.get("features"), torch.Tensor):
         loaded = loaded["features"]
     if not isinstance(loaded, torch.Tensor):
         raise InputError(f"{path}: holds a {type(loaded).__name__}, not a tensor. {_PLAIN}")
     return _tensor_values(path, loaded)
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The named tensors of a network's weights, from .safetensors, or from .bin, .pt, .pth without code.
+
+    Raises:
+        InputError: Another kind of file, or damaged.
+        PolicyError: Pickled code.
+    """
+    import torch
+
+    require_file(path)
+    if path.suffix.lower() == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return dict(load_file(path))
+        except SafetensorError as error:
+            raise InputError(
+                f"{path}: this is not a whole safetensors file ({error}). Copy or download it again."
+            ) from error
+    loaded = _load_pt(path, "weights", "Save them as .safetensors.")
+    for inner in ("state_dict", "model"):
+        if isinstance(loaded, dict) and isinstance(loaded.get(inner), dict):
+            loaded = loaded[inner]
+    if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
+        raise InputError(
+            f"{path}: holds a {type(loaded).__name__}, not named tensors. Save a state_dict as .safetensors."
+        )
+    return {str(name): tensor for name, tensor in loaded.items()}
+
+
+def _load_pt(path: Path, what: str, remedy: str) -> Any:
+    import torch
+
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 10):
+        plain = ".h5 or .safetensors" if what == "features" else ".safetensors"
+        raise PolicyError(
+            f"{path}: .pt files are opened with torch 2.10 or newer only (this is {torch.__version__}): older ones "
+            f"can be made to run code in them. Upgrade torch, or save the {what} as {plain}."
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # old formats are announced as deprecated
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise PolicyError(
+            f"{path}: refused, because this {path.suffix} holds Python objects that could run code (or is damaged). "
+            f"{remedy}"
+        ) from error
+    except Exception as error:  # a damaged or hostile stream fails in the unpickler in every way there is
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"{path}: this is not a whole {path.suffix} file ({reason}). Copy or extract it again."
+        ) from error
 
 
 def _tensor_values(path: Path, tensor: torch.Tensor) -> NDArray[Any]:

@@ -1,6 +1,7 @@
 """Slides: whole-slide images to tiles, tiles to patch features, patch features to bags that training reads."""
 
 from kemm.modalities.slides.bag import SlideBag, read_bag, write_bag
+from kemm.modalities.slides.encoders import RECORDS, EncoderRecord
 from kemm.modalities.slides.features import (
     SlideBags,
     SlidesConfig,
@@ -14,7 +15,9 @@ from kemm.modalities.slides.features import (
 from kemm.modalities.slides.tile_encoder import TILE_ENCODERS, TileEncoder, TileEncoderConfig
 
 __all__ = [
+    "RECORDS",
     "TILE_ENCODERS",
+    "EncoderRecord",
     "SlideBag",
     "SlideBags",
     "SlideSource",

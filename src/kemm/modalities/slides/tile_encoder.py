@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,18 @@ class TileEncoderConfig(Section):
     """The frozen network that makes patch features of tiles."""
 
     name: str = "colour-texture"
-    """A built-in encoder, one the field uses ("uni2", "conch", "virchow2", ...), or "timm" or "transformers" with `model`."""
+    """"colour-texture" (built in, no download), one the field uses ("uni2", "virchow2", "phikon-v2", ...: docs/encoders.md
+    lists them), or "timm" or "transformers" with `model`."""
     model: str | None = None
     """Where its weights are: a folder, or another Hugging Face name than the encoder's own."""
+    feature: Literal["class", "mean", "class+mean", "pooled"] | None = None
+    """Of a model by "timm" or "transformers", what becomes the vector: the class token, the mean of the patch tokens, both,
+    or what the network itself pools. Default: the class token where there is one."""
+    tile_side_um: float | None = Field(None, gt=0)
+    """Of a model by "timm" or "transformers", the side of a tile on the tissue that it is for. Default: half a micrometre
+    a pixel."""
     device: str = "auto"
-    """"auto", "cpu", "cuda", "mps"."""
+    """"auto" (a GPU where there is one), "cpu", "cuda" (or "cuda:1", ...), "mps"."""
     precision: str = "auto"
     """"auto" (bf16 or fp16 on a GPU, fp32 elsewhere), "fp32", "fp16" or "bf16"."""
     batch: int = Field(64, ge=1)
