@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
+import numpy as np
 import pytest
 import torch
 from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, RepositoryNotFoundError
 from safetensors.torch import load_file, save_file
-from tiny_encoders import TIMM_ARGUMENTS
+from tiny_encoders import TIMM_ARGUMENTS, normalised, tiles_of
 
 from kemm.core.errors import InputError, KemmError, PolicyError, ServiceError, UnknownName, UsageError
 from kemm.modalities.slides import TILE_ENCODERS, TileEncoder, TileEncoderConfig
 from kemm.modalities.slides.encoders import RECORDS
+from kemm.modalities.slides.encoders.records import IMAGENET_MEAN, IMAGENET_STD
 
 
 def made(name: str, model: object = None, **settings: Any) -> TileEncoder:
@@ -199,8 +201,6 @@ def test_pickled_weights_are_refused(vit: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_tensors_in_a_bin_give_the_same_vectors_as_safetensors(vit: Path, vit_folder: Path) -> None:
-    from tiny_encoders import tiles_of
-
     torch.save(load_file(vit / "model.safetensors"), vit / "pytorch_model.bin")
     (vit / "model.safetensors").unlink()
     tiles = tiles_of(28)
@@ -241,8 +241,6 @@ def test_a_head_for_another_task_is_left_out(vit: Path, vit_folder: Path) -> Non
     weights = {f"vit.{name}": tensor for name, tensor in load_file(vit / "model.safetensors").items()}
     weights = {name: tensor for name, tensor in weights.items() if "pooler" not in name}
     save_file(weights | {"classifier.weight": torch.zeros(2, 32)}, vit / "model.safetensors")
-    from tiny_encoders import tiles_of
-
     tiles = tiles_of(28)
     assert (made("transformers", vit).encode(tiles) == made("transformers", vit_folder).encode(tiles)).all()
     with pytest.raises(InputError, match=r"2 missing \(the first is 'pooler\.dense\.bias'\)"):
@@ -277,6 +275,10 @@ def test_a_model_type_that_is_none_is_refused(vit: Path) -> None:
         (lambda folder: (folder / "config.json").unlink(), "does not name a model_type of transformers"),
         (lambda folder: (folder / "config.json").write_text("{"), "config.json: this is not JSON"),
         (lambda folder: (folder / "config.json").write_text("[]"), "holds a list, not settings by name"),
+        (
+            lambda folder: config_of(folder, hidden_size="wide"),
+            r"transformers cannot use its config\.json \(",
+        ),
         (lambda folder: config_of(folder, image_size=[28, 56]), "declares no square input"),
         (lambda folder: shutil.rmtree(folder), "there is no such folder"),
         (
@@ -328,3 +330,46 @@ def test_arguments_that_timm_does_not_take_are_an_error(timm: Any, timm_folder: 
     config_of(tmp_path / "other", model_args={"embed_dim": 48, "num_heads": 7})
     with pytest.raises(InputError, match="timm cannot build 'vit_tiny_patch16_224' with"):
         made("timm", tmp_path / "other")
+
+
+def test_a_model_by_timms_name_comes_from_timms_place_with_its_transform(
+    timm: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(4)
+    model = timm.create_model("test_vit", num_classes=1000).eval()
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    asked = hub(monkeypatch, tmp_path).asked
+    ours = made("timm", "test_vit.r160_in1k")
+    assert asked[0] == ("timm/test_vit.r160_in1k", "model.safetensors")
+    assert (ours.tile_px, ours.dim, ours.tile_side_um) == (160, model.num_features, 80.0)
+    about, tiles = timm.get_pretrained_cfg("test_vit.r160_in1k"), tiles_of(160, 2)
+    with torch.no_grad():
+        tokens = model.forward_features(normalised(tiles, about.mean, about.std))
+    np.testing.assert_allclose(ours.encode(tiles), tokens[:, 0].numpy(), atol=2e-3, rtol=2e-3)
+
+
+def test_a_model_of_timm_without_weights_is_told(timm: Any) -> None:
+    with pytest.raises(UsageError, match="timm's 'vit_small_resnet26d_224' has no pretrained weights"):
+        made("timm", "vit_small_resnet26d_224")
+
+
+def test_a_network_without_a_class_token_gives_what_it_pools(tmp_path: Path) -> None:
+    from transformers import SwinConfig, SwinModel
+
+    torch.manual_seed(5)
+    model = SwinModel(
+        SwinConfig(image_size=32, patch_size=4, embed_dim=12, depths=[1, 1], num_heads=[2, 2], window_size=4)
+    ).eval()
+    model.save_pretrained(tmp_path)
+    ours, tiles = made("transformers", tmp_path), tiles_of(32)
+    with torch.no_grad():
+        theirs = model(pixel_values=normalised(tiles, IMAGENET_MEAN, IMAGENET_STD)).pooler_output
+    np.testing.assert_allclose(ours.encode(tiles), theirs.numpy(), atol=2e-3, rtol=2e-3)
+    with pytest.raises(UsageError, match=r"encoder\.feature is \'class\', but SwinModel has no class token"):
+        made("transformers", tmp_path, feature="class")
+
+
+def test_a_record_without_a_config_says_so(vit: Path) -> None:
+    (vit / "config.json").unlink()
+    with pytest.raises(InputError, match=r"there is no config\.json"):
+        made("phikon", vit)

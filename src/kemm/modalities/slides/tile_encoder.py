@@ -23,7 +23,7 @@ class TileEncoderConfig(Section):
     """Where its weights are: a folder, or another Hugging Face name than the encoder's own."""
     feature: Literal["class", "mean", "class+mean", "pooled"] | None = None
     """Of a model by "timm" or "transformers", what becomes the vector: the class token, the mean of the patch tokens, both,
-    or what the network itself pools. Default: the class token where there is one."""
+    or what the network itself pools. Default: the class token where there is one, else what it pools."""
     tile_side_um: float | None = Field(None, gt=0)
     """Of a model by "timm" or "transformers", the side of a tile on the tissue that it is for. Default: half a micrometre
     a pixel."""

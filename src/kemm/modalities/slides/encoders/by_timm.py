@@ -94,7 +94,7 @@ def timm_by_name(model: str, feature: Feature | None) -> Network:
                 f"timm's {model!r} has no pretrained weights at the hub. Name one with a tag, as in "
                 '"resnet50.tv_in1k", or a folder.'
             )
-        files = find_files(f"timm/{model}" if known.hf_hub_id == "timm/" else known.hf_hub_id)
+        files = find_files(known.hf_hub_id)
         architecture, arguments, about = model.partition(".")[0], {}, known.to_dict()
     else:
         files = find_files(model.removeprefix("hf-hub:").removeprefix("hf_hub:"))
@@ -103,10 +103,8 @@ def timm_by_name(model: str, feature: Feature | None) -> Network:
                 f"{files.origin}: its config.json does not name an architecture of timm. "
                 'If it is a model of transformers, set encoder.name to "transformers".'
             )
-        architecture, arguments = (
-            str(files.config["architecture"]),
-            dict(files.config.get("model_args") or {}),
-        )
+        architecture = str(files.config["architecture"])
+        arguments = dict(files.config.get("model_args") or {})
         about = dict(files.config.get("pretrained_cfg") or {})
         if not timm.is_model(architecture):
             raise UnknownName("architecture of timm", architecture, timm.list_models())

@@ -5,7 +5,7 @@ Code that comes with a model is never run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +28,17 @@ from kemm.modalities.slides.encoders.records import EncoderRecord, Feature
 from kemm.modalities.slides.encoders.torchvision_import import let_torchvision_import
 from kemm.modalities.slides.encoders.weights import EncoderFiles, find_files
 
+_NOT_OF_THE_NETWORK = (
+    "auto_map",
+    "_name_or_path",
+    "architectures",
+    "transformers_version",
+    "dtype",
+    "torch_dtype",
+)
+"""Keys of config.json that change no vector."""
+_CLASS_TOKENS = ("cls_token", "class_embedding")
+
 
 class TransformersFeatures(nn.Module):
     """Vectors of a transformers model."""
@@ -41,6 +52,10 @@ class TransformersFeatures(nn.Module):
         """(tile, dim) of normalised images (tile, 3, side, side)."""
         out = self.model(pixel_values=images)
         if self.feature == "pooled":
+            if getattr(out, "pooler_output", None) is None:
+                raise UsageError(
+                    'encoder.feature is "pooled", but this model does not pool. Set it to "mean".'
+                )
             # Some pool to (tile, dim, 1, 1).
             return torch.flatten(out.pooler_output, start_dim=1)
         return pool(out.last_hidden_state, self.prefix, self.feature)
@@ -67,8 +82,12 @@ def transformers_by_record(record: EncoderRecord, model: str | None) -> Network:
     files = find_files(model or record.hub, page=record.page)
     kind = getattr(transformers, record.architecture)
     # Hibou's config calls itself "dinov2" and brings code for its register tokens; the library has a class for them.
-    own = {key: value for key, value in files.config.items() if key not in ("auto_map", "model_type")}
-    module = _loaded(kind, kind.config_class(**own), record.feature, files)
+    own = {
+        key: value for key, value in files.config.items() if key not in (*_NOT_OF_THE_NETWORK, "model_type")
+    }
+    if not own:
+        raise InputError(f"{files.origin}: there is no config.json. Download it into the folder.")
+    module = _loaded(kind, _configured(kind.config_class, own, files), record.feature, files)
     return Network(
         module=module,
         dim=record.dim,
@@ -83,6 +102,7 @@ def transformers_by_record(record: EncoderRecord, model: str | None) -> Network:
 def transformers_by_name(model: str, feature: Feature | None) -> Network:
     """Any vision model of transformers: by its hub name, or in a folder."""
     transformers = import_transformers()
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
     from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
     files = find_files(model)
@@ -97,14 +117,13 @@ def transformers_by_name(model: str, feature: Feature | None) -> Network:
             f"{files.origin}: this model needs program code that comes with it, which kemm never runs. "
             "Extract features with its authors' code, and bring them in with `kemm slides --import`."
         )
-    about.pop("auto_map", None)
-    try:
-        config = transformers.AutoConfig.for_model(**about)
-    except ValueError as error:
+    if about["model_type"] not in CONFIG_MAPPING:
         raise InputError(
             f"{files.origin}: this transformers ({transformers.__version__}) knows no model_type "
             f"{about['model_type']!r}. Upgrade it."
-        ) from error
+        )
+    about = {key: value for key, value in about.items() if key not in _NOT_OF_THE_NETWORK}
+    config = _configured(transformers.AutoConfig.for_model, about, files)
     kind = MODEL_MAPPING.get(type(config), None)
     if getattr(kind, "main_input_name", None) != "pixel_values" or not hasattr(config, "image_size"):
         raise InputError(
@@ -112,7 +131,7 @@ def transformers_by_name(model: str, feature: Feature | None) -> Network:
             "Choose one that takes images only, such as a ViT or DINOv2."
         )
     side = side_of(_input_size(files.preprocessor) or config.image_size, files.origin)
-    module = _loaded(kind, config, feature or "class", files)
+    module = _loaded(kind, config, feature, files)
     with torch.inference_mode():
         dim = int(module(torch.zeros(1, 3, side, side)).shape[1])
     return Network(
@@ -121,7 +140,7 @@ def transformers_by_name(model: str, feature: Feature | None) -> Network:
         tile_px=side,
         mean=triple_of(files.preprocessor.get("image_mean"), IMAGENET_MEAN, files.origin),
         std=triple_of(files.preprocessor.get("image_std"), IMAGENET_STD, files.origin),
-        made_of={"config": about, "feature": feature or "class"},
+        made_of={"config": about, "feature": module.feature},
         weights_digest=files.digest(),
     )
 
@@ -133,7 +152,7 @@ def _input_size(preprocessor: dict[str, Any]) -> object:
     return preprocessor.get("size")
 
 
-def _loaded(kind: Any, config: Any, feature: Feature, files: EncoderFiles) -> TransformersFeatures:
+def _loaded(kind: Any, config: Any, feature: Feature | None, files: EncoderFiles) -> TransformersFeatures:
     with _quiet():
         model, report = kind.from_pretrained(
             None,
@@ -143,6 +162,11 @@ def _loaded(kind: Any, config: Any, feature: Feature, files: EncoderFiles) -> Tr
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # told, and refused below with the rest
         )
+    has_class_token = any(name.endswith(_CLASS_TOKENS) for name, _ in model.named_parameters())
+    if feature is None:
+        feature = "class" if has_class_token else "pooled"
+    if feature != "pooled" and not has_class_token:
+        raise needs_tokens(feature, type(model).__name__)
     parts = {name.partition(".")[0] for name in model.state_dict()}
     unused = () if feature == "pooled" else ("pooler.", "embeddings.mask_token")
     prefix = f"{model.base_model_prefix}." if model.base_model_prefix else ""
@@ -157,18 +181,17 @@ def _loaded(kind: Any, config: Any, feature: Feature, files: EncoderFiles) -> Tr
         [name for name in report["unexpected_keys"] if belongs(name)],
         [str(entry[0] if isinstance(entry, tuple) else entry) for entry in report["mismatched_keys"]],
     )
-    module = TransformersFeatures(model, feature).eval()
-    if feature == "pooled" and not hasattr(model, "pooler") and not hasattr(model, "layernorm"):
-        raise UsageError('encoder.feature is "pooled", but this model does not pool. Set it to "class".')
-    if feature in ("class", "class+mean") and not _has_class_token(model):
-        raise needs_tokens(feature, type(model).__name__)
-    return module
+    return TransformersFeatures(model, feature).eval()
 
 
-def _has_class_token(model: nn.Module) -> bool:
-    return any(
-        name.rpartition(".")[2] in ("cls_token", "class_embedding") for name, _ in model.named_parameters()
-    )
+def _configured(make: Callable[..., Any], about: dict[str, Any], files: EncoderFiles) -> Any:
+    try:
+        return make(**about)
+    except Exception as error:  # each version checks values with errors of its own
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"{files.origin}: transformers cannot use its config.json ({reason}). Download it again, or upgrade transformers."
+        ) from error
 
 
 @contextmanager
