@@ -10,6 +10,7 @@ from kemm.execution import usable_cores
 OPTIONAL = {
     "openpyxl": ("excel", "clinical tables as Excel workbooks"),
     "transformers": ("text", "pretrained text encoders"),
+    "openslide": ("wsi", "whole-slide images"),
 }
 
 

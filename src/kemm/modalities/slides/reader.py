@@ -7,6 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -131,7 +132,7 @@ class Slide(ABC):
             return _resized(self.read_level(level, left, top, wide, high), across, down)
         bands = []
         edges = np.linspace(0, down, math.ceil(high / rows) + 1).round().astype(int)
-        for first, last in zip(edges[:-1], edges[1:], strict=True):
+        for first, last in pairwise(edges):
             start, stop = round(first * high / down), round(last * high / down)
             band = self.read_level(level, left, top + round(start * downsample), wide, max(1, stop - start))
             bands.append(_resized(band, across, int(last - first)))
@@ -458,7 +459,9 @@ def _in_micrometres(element: Any, axis: str) -> float | None:
 def _power(handle: Any) -> float | None:
     import re
 
-    found = re.search(r'NominalMagnification="([\d.]+)"', handle.ome_metadata or "") if handle.is_ome else None
+    found = (
+        re.search(r'NominalMagnification="([\d.]+)"', handle.ome_metadata or "") if handle.is_ome else None
+    )
     return _number(found[1]) if found else None
 
 
