@@ -76,7 +76,9 @@ def write_svs(
         writer.write(picture, description=said, **options)
         for level in range(1, levels):
             small = picture[:: 4**level, :: 4**level]
-            writer.write(small, description=f"{said}\r\n{size} -> {small.shape[1]}x{small.shape[0]}", **options)
+            writer.write(
+                small, description=f"{said}\r\n{size} -> {small.shape[1]}x{small.shape[0]}", **options
+            )
     return path
 
 

@@ -30,12 +30,16 @@ PICTURE, TRUE = section(2048)
 WORDS: list[str] = ["A-DX1", "A-DX2", "B", "C"]
 
 
-def make_study(folder: Path, **slides: Any) -> Path:
+def make_study(folder: Path, /, **slides: Any) -> Path:
     """Three cases, four slides."""
     (folder / "wsi").mkdir(parents=True)
     (folder / "clinical.csv").write_text("case_id,months,event\nA,10,1\nB,20,0\nC,30,1\n")
     settings = {
-        "cohort": {"table": "clinical.csv", "endpoints": {"OS": {"time": "months", "event": "event"}}},
+        "cohort": {
+            "table": "clinical.csv",
+            "cancer_type": "KIRC",
+            "endpoints": {"OS": {"time": "months", "event": "event"}},
+        },
         "slides": {"images": "wsi", **slides},
     }
     (folder / "study.yaml").write_text(yaml.safe_dump(settings))
@@ -195,6 +199,7 @@ def test_bad_slides_are_named_and_do_not_stop_the_others(study: Path) -> None:
     result = run(study)
     assert [one.name for one in result.done] == ["B"]
     assert set(result.failed) == {"A-DX1", "A-DX2", "C"}
+    assert "the file is cut short or damaged" in str(result.failed["A-DX1"])
     assert "cannot be decoded" in str(result.failed["A-DX2"])
     assert "no tissue was found" in str(result.failed["C"])
     with pytest.raises(PartialError, match=r"(?s)3 of 4 slides failed.*A-DX1: .*A-DX2: .*C: ") as told:
@@ -225,9 +230,7 @@ def test_a_slide_that_kills_its_worker_is_named_and_the_others_are_made(
     folder = study / "wsi"
     images = [SlideImage(name, folder / f"{name}.svs", name[0]) for name in WORDS]
     encoder = MeanColour()
-    tiling = Tiling(
-        mpp=None, side_um=64.0, tile_px=64, batch=16, tissue=TissueConfig(), tiles=TilesConfig()
-    )
+    tiling = Tiling(mpp=None, side_um=64.0, tile_px=64, batch=16, tissue=TissueConfig(), tiles=TilesConfig())
 
     def deadly(
         function: Callable[[Any, Any], Any], context: Any, tasks: Sequence[Any]

@@ -83,7 +83,11 @@ def test_a_pt_has_features_but_no_places(tmp_path: Path) -> None:
 
 
 def test_of_an_h5_and_a_pt_the_h5_is_taken(tmp_path: Path) -> None:
-    for path in (tmp_path / "pt_files" / "A.pt", tmp_path / "h5_files" / "A.h5", tmp_path / "pt_files" / "B.pt"):
+    for path in (
+        tmp_path / "pt_files" / "A.pt",
+        tmp_path / "h5_files" / "A.h5",
+        tmp_path / "pt_files" / "B.pt",
+    ):
         path.parent.mkdir(exist_ok=True)
         path.touch()
     found = find_importable(tmp_path)

@@ -20,6 +20,11 @@ def noise(height: int, width: int) -> Picture:
     return np.random.default_rng(3).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
+def read_whole(path: Path) -> Picture:
+    with open_slide(path) as slide:
+        return slide.read_level(0, 0, 0, slide.width, slide.height)
+
+
 @pytest.mark.parametrize(("mpp", "power"), [(0.25, 40), (0.5, 20), (1.0, 10)])
 def test_an_aperio_slide_tells_its_size_levels_and_resolution(tmp_path: Path, mpp: float, power: int) -> None:
     path = write_svs(tmp_path / "a.svs", section(1100)[0], mpp=mpp, power=power)
@@ -135,9 +140,9 @@ def test_an_empty_file_is_named(tmp_path: Path) -> None:
 def test_a_truncated_slide_is_an_error_of_that_slide(tmp_path: Path, share: float) -> None:
     path = write_svs(tmp_path / "a.svs", section(1200)[0])
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    with pytest.raises(InputError, match=r"a\.svs: "):  # noqa: PT012  where it fails depends on what is lost
-        with open_slide(path) as slide:
-            slide.thumbnail(1)
+    # Where it fails depends on what is lost.
+    with pytest.raises(InputError, match=r"a\.svs: "):
+        read_whole(path)
 
 
 @pytest.mark.parametrize("writer", [write_svs, write_ome])
@@ -149,9 +154,8 @@ def test_an_unreadable_tile_in_the_middle_is_named(tmp_path: Path, writer) -> No
         path.write_bytes(path.read_bytes()[: offset + 100])
     else:
         break_tiles(path, 3)
-    with pytest.raises(InputError, match=r"a\.tiff: "):  # noqa: PT012
-        with open_slide(path) as slide:
-            slide.read_level(0, 0, 0, slide.width, slide.height)
+    with pytest.raises(InputError, match=r"a\.tiff: "):
+        read_whole(path)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def registered() -> Iterator[None]:
 def study(tmp_path: Path) -> Path:
     folder = make_study(tmp_path / "study")
     write_svs(folder / "wsi" / "A-1.svs", section(1400)[0])
-    write_svs(folder / "wsi" / "B.svs", section(1024)[0], mpp=0.4)
+    write_svs(folder / "wsi" / "B.svs", section(1400)[0], mpp=0.4)
     write_svs(folder / "wsi" / "Z.svs", section(600)[0])
     return folder
 

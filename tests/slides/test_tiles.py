@@ -79,7 +79,9 @@ def test_a_blurred_tile_is_left_out_where_asked_for() -> None:
 def test_a_slide_that_was_scanned_too_coarsely_says_which_tiles_it_could_give(tmp_path: Path) -> None:
     with open_slide(write_svs(tmp_path / "a.svs", section(600)[0], mpp=1.0, power=10)) as slide:
         require_resolution(slide, side_um=224, tile_px=224)
-        with pytest.raises(InputError, match=r"a\.svs: scanned at 1 micrometres .*slides\.tile_side_um of 224"):
+        with pytest.raises(
+            InputError, match=r"a\.svs: scanned at 1 micrometres .*slides\.tile_side_um of 224"
+        ):
             require_resolution(slide, side_um=112, tile_px=224)
 
 

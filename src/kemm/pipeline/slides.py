@@ -113,7 +113,9 @@ def extract_slides(
             progress.say(f"warning: slide {name} is left out: {error}")
         done, unread = _extracted(planned, tiling, chosen, folder, run, progress)
         failed |= unread
-    return SlidesResult(folder, tuple(done), kept, failed)
+    order = [image.name for image in images.found if image.name in failed]
+    in_order = {name: failed[name] for name in dict.fromkeys([*images.failed, *order])}
+    return SlidesResult(folder, tuple(done), kept, in_order)
 
 
 def _extracted(

@@ -7,8 +7,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -338,6 +338,7 @@ class _Tiff(Slide):
         self._pages = [level.keyframe for level in series.levels]
         first = self._pages[0]
         for page in self._pages:
+            _require_whole(path, handle, page)
             _require_rgb(path, page)
         self.levels = tuple(
             Level(page.imagewidth, page.imagelength, first.imagewidth / max(page.imagewidth, 1))
@@ -413,6 +414,17 @@ def _planes(level: Any) -> tuple[list[Any], list[int]]:
     if page.samplesperpixel == 1:
         return list(level.pages[:3]), [0, 0, 0]
     return [page], [0]
+
+
+def _require_whole(path: Path, handle: Any, page: Any) -> None:
+    """Refuse a copy that ends early before anything else is said of it."""
+    ends = [
+        offset + size for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False) if size
+    ]
+    there = handle.filehandle.size
+    if not ends or max(ends) > there:
+        needs = f"{max(ends):,} bytes are promised, {there:,} are there" if ends else "it has no pixels"
+        raise InputError(f"{path}: the file is cut short or damaged ({needs}). Copy it again.")
 
 
 def _require_rgb(path: Path, page: Any) -> None:

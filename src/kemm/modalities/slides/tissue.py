@@ -40,7 +40,7 @@ class TissueConfig(Section):
     """Micrometres a pixel of the picture on which tissue is looked for."""
     threshold: float | None = Field(None, gt=0)
     """Optical density between a pixel's colours from which it is tissue; by default Otsu's, between 0.02 and 0.06."""
-    smallest_piece_mm2: float = Field(0.05, ge=0)
+    smallest_piece_mm2: float = Field(0.02, ge=0)
     """Smaller islands of tissue are left out."""
     largest_hole_mm2: float = Field(0.25, ge=0)
     """Smaller holes within tissue, such as lumina, are filled."""
