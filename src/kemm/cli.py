@@ -222,6 +222,55 @@ def audit(
 
 
 @app.command()
+def slides(
+    study: StudyFolder,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="What makes features of tiles: colour-texture, uni2, ...", show_default=False),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where it computes: auto, cpu, cuda or mps.", show_default=False)
+    ] = None,
+    workers: Workers = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Only write an HTML page with each slide, its tissue and tiles.")
+    ] = False,
+    import_: Annotated[
+        Path | None,
+        typer.Option(
+            "--import", help="Take over features that CLAM, TRIDENT or STAMP made.", show_default=False
+        ),
+    ] = None,
+    set_: Overrides = None,
+) -> None:
+    """Make patch features of the slides. Skips what is done; what failed is named and tried again next time."""
+    from kemm.config import Study
+    from kemm.core.errors import UsageError
+    from kemm.pipeline import extract_slides, import_slides, preview_slides
+
+    if preview and import_ is not None:
+        raise UsageError("--preview and --import are two things. Ask for one of them.")
+    named = {"name": encoder, "device": device}
+    asked = [f"slides.encoder.{key}={value}" for key, value in named.items() if value is not None]
+    loaded = Study.load(study, [*asked, *(set_ or ())])
+    with _progress() as progress:
+        if preview:
+            page = preview_slides(loaded, workers=workers, progress=progress)
+        elif import_ is not None:
+            result = import_slides(loaded, import_.expanduser(), progress=progress)
+        else:
+            result = extract_slides(loaded, workers=workers, progress=progress)
+    if preview:
+        typer.echo(f"It contains pictures of patients' tissue.\npage: {page}")
+        return
+    typer.echo(
+        f"{len(result.done):,} slides done, {result.tiles:,} tiles; {result.kept:,} were done before\n"
+        f"features: {result.folder}"
+    )
+    result.raise_if_failed()
+
+
+@app.command()
 def report(study: StudyFolder, name: RunName = "latest") -> None:
     """Make the HTML report of a finished run again."""
     from kemm.config import Study

@@ -119,7 +119,7 @@ def test_a_changed_file_changes_the_identity(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (SlidesConfig(), "slides has neither a folder nor a table"),
+        (SlidesConfig(), "slides has neither images nor a folder nor a table"),
         (SlidesConfig(table="a.csv", folder="b"), r"slides\.table and slides\.folder are both set"),
         (SlidesConfig(table="a.csv"), r"a\.csv: there is no such file"),
         (SlidesConfig(table="."), "this is not a regular file but a folder"),

@@ -12,6 +12,7 @@ from kemm.pipeline.refining import (
     refine_study,
 )
 from kemm.pipeline.running import DEFAULT_RUN, RunResult, check, models_frame, read_run, rebuild_report, run
+from kemm.pipeline.slides import SlidesResult, extract_slides, import_slides, preview_slides
 from kemm.pipeline.writing import write_background_file
 
 __all__ = [
@@ -24,11 +25,15 @@ __all__ = [
     "RefineResult",
     "RunResult",
     "Silent",
+    "SlidesResult",
     "audit_study",
     "check",
     "describe",
+    "extract_slides",
+    "import_slides",
     "models_frame",
     "plan_refining",
+    "preview_slides",
     "read_inputs",
     "read_run",
     "rebuild_report",

@@ -4,7 +4,14 @@ Never a pickle. Tables are read as text and typed by whoever knows the column. W
 written aside, flushed, and renamed into place, so what exists is complete.
 """
 
-from kemm.core.files.arrays import read_arrays, read_features, read_weights, write_arrays
+from kemm.core.files.arrays import (
+    TiledFeatures,
+    read_arrays,
+    read_features,
+    read_tiled_features,
+    read_weights,
+    write_arrays,
+)
 from kemm.core.files.kinds import sha256_of
 from kemm.core.files.locks import locked
 from kemm.core.files.output import (
@@ -31,6 +38,7 @@ __all__ = [
     "MAX_TEXT_BYTES",
     "MISSING_WORDS",
     "TABLE_SUFFIXES",
+    "TiledFeatures",
     "locked",
     "make_private",
     "read_arrays",
@@ -40,6 +48,7 @@ __all__ = [
     "read_numbers",
     "read_table",
     "read_text",
+    "read_tiled_features",
     "read_weights",
     "require_file",
     "resolve",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,23 +131,7 @@ def _read_h5(path: Path) -> NDArray[Any]:
     try:
         # Only read, never written by kemm: no lock, which read-only network folders refuse.
         with h5py.File(path, "r", locking=False) as handle:
-            link = handle.get("features", getlink=True)
-            if link is None:
-                raise InputError(
-                    f"{path}: there is no dataset 'features'; it holds: {', '.join(handle) or 'nothing'}. "
-                    "Rename the dataset, or extract again."
-                )
-            if not isinstance(link, h5py.HardLink):
-                raise PolicyError(
-                    f"{path}: 'features' is a link to another place and is not followed. Copy the data into the file."
-                )
-            dataset = handle["features"]
-            if not isinstance(dataset, h5py.Dataset):
-                raise InputError(f"{path}: 'features' is a group, not a dataset. {_PLAIN}")
-            if dataset.external or dataset.is_virtual:
-                raise PolicyError(
-                    f"{path}: 'features' is stored in other files, which are not opened. Copy the data into the file."
-                )
+            dataset = _dataset(path, handle, "features")
             _require_shape(path, dataset.shape or (), dataset.dtype, floats=dataset.dtype.kind == "f")
             values: NDArray[Any] = dataset[()]
             return values
@@ -154,6 +139,105 @@ def _read_h5(path: Path) -> NDArray[Any]:
         raise InputError(
             f"{path}: this is not a whole HDF5 file ({error}). Copy or extract it again."
         ) from error
+
+
+def _dataset(path: Path, handle: Any, name: str) -> Any:
+    """A dataset whose bytes are in this very file."""
+    import h5py
+
+    link = handle.get(name, getlink=True)
+    if link is None:
+        raise InputError(
+            f"{path}: there is no dataset {name!r}; it holds: {', '.join(handle) or 'nothing'}. "
+            "Rename the dataset, or extract again."
+        )
+    if not isinstance(link, h5py.HardLink):
+        raise PolicyError(
+            f"{path}: {name!r} is a link to another place and is not followed. Copy the data into the file."
+        )
+    dataset = handle[name]
+    if not isinstance(dataset, h5py.Dataset):
+        raise InputError(f"{path}: {name!r} is a group, not a dataset. {_PLAIN}")
+    if dataset.external or dataset.is_virtual:
+        raise PolicyError(
+            f"{path}: {name!r} is stored in other files, which are not opened. Copy the data into the file."
+        )
+    return dataset
+
+
+@dataclass(frozen=True)
+class TiledFeatures:
+    """Patch features of one slide with what else their file says."""
+
+    features: NDArray[Any]
+    """(patch, width), as stored."""
+    coordinates: NDArray[Any] | None
+    """(patch, 2), in the unit of whoever wrote them."""
+    attributes: Mapping[str, str | float]
+    """Of the file, of the coordinates and of the features, whichever says a name first."""
+
+
+def read_tiled_features(path: Path) -> TiledFeatures:
+    """Features and places of tiles from an HDF5 file that another tool wrote, under the rules of `read_features`.
+
+    Raises:
+        InputError: No features, or features and coordinates of different lengths, or damaged.
+        PolicyError: Data kept in other files.
+    """
+    import h5py
+    import numpy as np
+
+    require_file(path)
+    refuse_other_kinds(path, expected="an HDF5 file", accept=(HDF5,))
+    try:
+        with h5py.File(path, "r", locking=False) as handle:
+            name = "feats" if "features" not in handle and "feats" in handle else "features"
+            features = _dataset(path, handle, name)
+            _require_shape(path, features.shape or (), features.dtype, floats=features.dtype.kind == "f")
+            values: NDArray[Any] = features[()]
+            values = values[0] if values.ndim == 3 else values
+            sources = [handle, features]
+            places: NDArray[Any] | None = None
+            if "coords" in handle:
+                coordinates = _dataset(path, handle, "coords")
+                shape: tuple[int, ...] = tuple(coordinates.shape or ())
+                flat = shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
+                if len(flat) != 2 or flat[1] < 2 or coordinates.dtype.kind not in "iuf":
+                    raise InputError(
+                        f"{path}: 'coords' must be numbers of shape (patch, 2), not {coordinates.dtype} of shape {shape}."
+                    )
+                if flat[0] != len(values):
+                    raise InputError(
+                        f"{path}: {len(values):,} features and {flat[0]:,} coordinates. Extract this slide again."
+                    )
+                places = np.asarray(coordinates[()]).reshape(flat)[:, :2]
+                sources.insert(1, coordinates)
+            attributes: dict[str, str | float] = {}
+            for source in sources:
+                for key, value in source.attrs.items():
+                    plain = _plain_attribute(value)
+                    if plain is not None:
+                        attributes.setdefault(str(key), plain)
+            return TiledFeatures(values, places, attributes)
+    except (OSError, RuntimeError, KeyError) as error:
+        raise InputError(
+            f"{path}: this is not a whole HDF5 file ({error}). Copy or extract it again."
+        ) from error
+
+
+def _plain_attribute(value: Any) -> str | float | None:
+    """Text or a number; None of anything else."""
+    import numpy as np
+
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.item()
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, (bool, np.bool_)):
+        return float(value)
+    return None
 
 
 def _read_safetensors(path: Path) -> NDArray[Any]:

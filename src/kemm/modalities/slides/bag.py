@@ -73,3 +73,18 @@ def read_bag(path: Path) -> SlideBag:
         raise InputError(f"{path}: no bag of patch features: {', '.join(sorted(missing))} is missing.")
     about = BagAbout.model_validate_json(arrays["about"].tobytes())
     return SlideBag(arrays["features"], arrays["coordinates"], about)
+
+
+def peek_about(path: Path) -> BagAbout | None:
+    """Where a bag comes from, without reading it; None of a file that is no bag of kemm's."""
+    from safetensors import SafetensorError, safe_open
+
+    if path.suffix != ".safetensors":
+        return None
+    try:
+        with safe_open(path, framework="np") as handle:
+            if "about" not in handle.keys():  # noqa: SIM118  not a dictionary
+                return None
+            return BagAbout.model_validate_json(handle.get_tensor("about").tobytes())
+    except (SafetensorError, OSError, ValueError):
+        return None
