@@ -5,6 +5,7 @@ written aside, flushed, and renamed into place, so what exists is complete.
 """
 
 from kemm.core.files.arrays import read_arrays, read_features, write_arrays
+from kemm.core.files.coordinates import read_coordinates
 from kemm.core.files.kinds import sha256_of
 from kemm.core.files.locks import locked
 from kemm.core.files.output import (
@@ -34,6 +35,7 @@ __all__ = [
     "locked",
     "make_private",
     "read_arrays",
+    "read_coordinates",
     "read_features",
     "read_frame",
     "read_json",

@@ -170,10 +170,7 @@ def _legend(axes: Axes, weights: NDArray[np.float32], figure: Figure) -> None:
     names = ("lowest", "", "median", "", "top 10%", "highest")
     axes.set_yticks(
         TICKS,
-        [
-            f"{_times(value)}{'  ' + name if name else ''}"
-            for value, name in zip(values, names, strict=True)
-        ],
+        [f"{_times(value)}{'  ' + name if name else ''}" for value, name in zip(values, names, strict=True)],
         size=8,
     )
     axes.yaxis.tick_right()
@@ -221,5 +218,3 @@ def _plain(text: str) -> str:
     """One line of printable letters, not too long."""
     line = "".join(letter if letter.isprintable() else " " for letter in text).strip()
     return line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
-
-
