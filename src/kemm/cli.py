@@ -266,11 +266,14 @@ def demo(
     folder: Annotated[Path, typer.Argument(help="Where to write the made-up study.")] = Path("demo-study"),
     cases: Annotated[int, typer.Option(help="How many patients.")] = 200,
     seed: Annotated[int, typer.Option(help="Another seed, another cohort.")] = 0,
+    images: Annotated[
+        bool, typer.Option("--images", help="Whole-slide images instead of patch features.")
+    ] = False,
 ) -> None:
     """Write a made-up cohort with a known truth, to try everything on."""
     from kemm.demo import make_demo_study
 
-    made = make_demo_study(folder, cases=cases, seed=seed)
+    made = make_demo_study(folder, cases=cases, seed=seed, slides="images" if images else "features")
     typer.echo(f"written: {made}\nnext: `kemm run {folder}`")
 
 
