@@ -19,7 +19,8 @@ from kemm.demo.patches import PATTERNS
 from kemm.demo.textures import LEVELS, SIDE, STRONGEST, textures
 
 MPP = 0.5
-REGION_PX = 128
+REGION_BITS = 7
+REGION_PX = 2**REGION_BITS
 """Side of a region of one pattern: 64 micrometres."""
 REGIONS_A_PATCH = 2
 """A patch of the bags of features becomes so many regions, in slides of ordinary size."""
@@ -33,6 +34,7 @@ LEVEL_STEP = 4
 LEVELS_WRITTEN = 3
 QUALITY = 52
 
+STRIP_PX = 32
 _STAIN_SEED = 7
 HAEMATOXYLIN, EOSIN = (0.80, 0.86, 0.36), (0.08, 0.80, 0.34)
 """Optical density of red, green and blue: haematoxylin as Ruifrok and Johnston (2001) measured it, eosin pinker."""
@@ -107,29 +109,36 @@ def draw_pattern_map(pattern: NDArray[np.int64], random: np.random.Generator) ->
 def render(where: PatternMap, site: int, random: np.random.Generator) -> NDArray[np.uint8]:
     """The slide at full resolution, (height, width, 3) RGB."""
     width, height = where.size
-    wander = _wander()
     offset = random.integers(0, SIDE, 4)
-    down = np.arange(height, dtype=np.int32)
-    across = np.arange(width, dtype=np.int32)
-
-    def rolled(field: NDArray[np.int32], by: NDArray[np.int64]) -> NDArray[np.int32]:
-        return field[np.ix_((down + by[0]) % SIDE, (across + by[1]) % SIDE)]
-
-    rows = down[:, None] + rolled(wander, offset[:2])
-    columns = across[None, :] + rolled(wander.T, offset[2:])
-    np.clip(rows, 0, height - 1, out=rows)
-    np.clip(columns, 0, width - 1, out=columns)
-    regions = np.where(where.regions == GLASS, len(PATTERNS), where.regions).astype(np.int32)
-    flat = regions.ravel().take((rows >> 7) * regions.shape[1] + (columns >> 7))
-    flat *= SIDE * SIDE
-    flat += ((down + offset[0]) % SIDE * SIDE)[:, None].astype(np.int32)
-    flat += ((across + offset[1]) % SIDE)[None, :].astype(np.int32)
-    codes = textures().ravel().take(flat)
+    across = np.arange(width)
+    sideways = _wander().T[:, (across + offset[3]) % SIDE] + across + REGION_PX
+    downwards = _wander()[:, (across + offset[1]) % SIDE]
+    # A rim of glass, so that no point looks outside; and already the place where the texture begins.
+    regions = np.pad(where.regions, 1, constant_values=GLASS).astype(np.intp)
+    regions = np.where(regions == GLASS, len(PATTERNS), regions) * (SIDE * SIDE)
+    texture_columns = (across + offset[1]) % SIDE
     # Four bytes at once are looked up faster than three.
     colours = np.zeros((LEVELS * LEVELS, 4), dtype=np.uint8)
     colours[:, :3] = _colours(site, random)
-    seen = colours.view(np.uint32).ravel().take(codes)
-    return np.ascontiguousarray(seen.view(np.uint8).reshape(height, width, 4)[..., :3])
+    colour, texture = colours.view(np.uint32).ravel(), textures().ravel()
+    image = np.empty((height, width, 3), dtype=np.uint8)
+    # In strips, which stay in the processor's cache, and in place, which asks for no memory.
+    for top in range(0, height, STRIP_PX):
+        down = np.arange(top, min(top + STRIP_PX, height))
+        places = downwards[(down + offset[0]) % SIDE]
+        places += down[:, None] + REGION_PX
+        places >>= REGION_BITS
+        places *= regions.shape[1]
+        columns = sideways[(down + offset[2]) % SIDE]
+        columns >>= REGION_BITS
+        places += columns
+        regions.take(places, out=columns, mode="clip")
+        columns += (down[:, None] + offset[0]) % SIDE * SIDE
+        columns += texture_columns
+        seen = colour.take(texture.take(columns)).view(np.uint8).reshape(len(down), width, 4)
+        for channel in range(3):
+            image[top : top + len(down), :, channel] = seen[..., channel]
+    return image
 
 
 def write_slide(path: Path, where: PatternMap, site: int, random: np.random.Generator) -> None:
@@ -218,12 +227,14 @@ def _smooth(shape: tuple[int, int], size: float, random: np.random.Generator) ->
 
 
 @lru_cache(maxsize=1)
-def _wander() -> NDArray[np.int32]:
+def _wander() -> NDArray[np.intp]:
     """How far each point looks aside for its region: makes borders wavy, and keeps areas as they are."""
     noise = np.random.default_rng(3).standard_normal((SIDE, SIDE))
     coarse, fine = (gaussian_filter(noise, size, mode="wrap") for size in (30, 6))
     field = coarse / coarse.std() + 0.25 * fine / fine.std()
-    return np.rint(_WANDER_PX * (field - field.mean())).astype(np.int32)
+    # No further than one region, so that a rim of one is enough.
+    wander = np.rint(_WANDER_PX * (field - field.mean()))
+    return np.clip(wander, 1 - REGION_PX, REGION_PX - 1).astype(np.intp)
 
 
 def _colours(site: int, random: np.random.Generator) -> NDArray[np.uint8]:
