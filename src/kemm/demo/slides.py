@@ -97,7 +97,7 @@ def draw_pattern_map(pattern: NDArray[np.int64], random: np.random.Generator) ->
     free = tissue
     # The rarest first: it finds a place in one piece. Fat lies outside.
     for kind in np.argsort(counts, kind="stable"):
-        wish = _smooth((rows, columns), 1.8, random)
+        wish = _smooth((rows, columns), 2.4, random)
         if PATTERNS[kind] == "fat":
             wish = wish + 6 * away
         order = free[np.argsort(-wish.ravel()[free], kind="stable")]
