@@ -54,7 +54,7 @@ def test_like_lies_beside_like() -> None:
     alike = (where[:, 1:] == where[:, :-1])[both].mean()
     shuffled = np.random.default_rng(1).permutation(where[where != GLASS])
     by_chance = ((np.bincount(shuffled) / len(shuffled)) ** 2).sum()
-    assert alike > 0.7 > 2 * by_chance
+    assert alike > 0.6 > 2 * by_chance
     # The rim of a slide is glass.
     assert (where[[0, -1]] == GLASS).all()
     assert (where[:, [0, -1]] == GLASS).all()

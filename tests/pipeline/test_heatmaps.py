@@ -134,7 +134,9 @@ def test_files_without_coordinates_are_named(finished: StudyFolder, kemm: Kemm) 
 
 def test_an_unknown_case_and_an_unknown_run_are_named(placed: StudyFolder) -> None:
     study = Study.load(placed.path)
-    with pytest.raises(InputError, match="no case of this run is called 'DEMO-0A-000'; did you mean 'DEMO-0A"):
+    with pytest.raises(
+        InputError, match="no case of this run is called 'DEMO-0A-000'; did you mean 'DEMO-0A"
+    ):
         draw_case(study, "DEMO-0A-000")
     with pytest.raises(InputError, match="no finished run is there. There are: latest"):
         draw_case(study, a_case(placed), name="other")
@@ -148,9 +150,7 @@ def test_a_case_without_slides_says_so(placed: StudyFolder) -> None:
 
 def test_features_that_changed_since_the_run_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "s.safetensors"
-    bag = SlideBag(
-        np.zeros((4, 3), np.float16), np.zeros((4, 2), np.int32), BagAbout(slide="s", encoder="e")
-    )
+    bag = SlideBag(np.zeros((4, 3), np.float16), np.zeros((4, 2), np.int32), BagAbout(slide="s", encoder="e"))
     write_bag(path, bag)
     seen = PatchAttention((), np.ones((1, 5), dtype=np.float16))
     with pytest.raises(InputError, match=r"s\.safetensors: 4 patches are there, and the model saw 5"):
