@@ -107,6 +107,14 @@ def test_a_small_picture_keeps_to_its_size() -> None:
     assert Image.open(io.BytesIO(made)).width > 200
 
 
+def test_attention_that_hardly_differs_is_said_to_be_so() -> None:
+    places = [(100 * x, 0) for x in range(20)]
+    assert attention([0.9, 1.1] * 10, places).nearly_even
+    # One tile of twenty may stand out.
+    assert attention([3.0, *[0.95] * 19], places).nearly_even
+    assert not attention([0.5, 1.5] * 10, places).nearly_even
+
+
 def test_any_name_of_a_slide_can_be_drawn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -15,7 +15,7 @@ from kemm.config import Study
 from kemm.core.errors import InputError, KemmError
 from kemm.core.files import read_features
 from kemm.modalities.slides import SlideSource, read_places
-from kemm.results.heatmap import CAUTION, SlideAttention, Thumbnail, small_heatmap
+from kemm.results.heatmap import CAUTION, NEARLY_EVEN, SlideAttention, Thumbnail, small_heatmap
 from kemm.results.records import Explanation, SlideHeatmap
 from kemm.training.patch_attention import PatchAttention
 
@@ -89,11 +89,12 @@ def with_heatmaps(
 def _small(study: Study, slide: SlideAttention, slides: int) -> SlideHeatmap:
     png = small_heatmap(slide, thumbnail_of(study, slide.slide))
     several = f", of {slides} slides the one with the tile looked at most" if slides > 1 else ""
+    even = f"{NEARLY_EVEN} " if slide.nearly_even else ""
     return SlideHeatmap(
         slide=slide.slide,
         png=base64.b64encode(png).decode("ascii"),
         caption=f"{len(slide.weights):,} tiles{several}. A tile's colour is its rank; 1× is the even share of all tiles "
-        f"of this patient. {CAUTION}",
+        f"of this patient. {even}{CAUTION}",
     )
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from kemm.results.heatmap.tiles import CAUTION, SlideAttention, Thumbnail, percentiles
+from kemm.results.heatmap.tiles import CAUTION, NEARLY_EVEN, SlideAttention, Thumbnail, percentiles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -148,6 +148,8 @@ def _figure(
         _scale_bar(axes, width, height, scale * attention.mpp)
     figure.text(12 / total_width, 1 - 16 / total_height, _plain(attention.slide), va="center", weight="bold")
     asked = f"Attention of {_plain(attention.asked_by)}"
+    if attention.nearly_even:
+        asked += f". {NEARLY_EVEN}"
     figure.text(12 / total_width, 1 - 34 / total_height, asked, va="center", size=9, color="#444444")
     figure.text(12 / total_width, 12 / total_height, CAUTION, va="center", size=9, style="italic")
     _legend(placed(room + 26, head + 22, 14, min(max(height - 44, 120), 300)), attention.weights, figure)

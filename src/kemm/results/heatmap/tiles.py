@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+NEARLY_EVEN: Final = "Nearly even: the colours rank differences that are small."
+EVEN_WITHIN: Final = 1.25
 CAUTION: Final = "Where the model looked, not what causes the outcome."
 
 
@@ -41,6 +43,12 @@ class SlideAttention:
         """Width and height from the slide's corner to the end of the last tile."""
         right, bottom = self.coordinates.max(axis=0) + self.tile_side
         return float(right), float(bottom)
+
+    @property
+    def nearly_even(self) -> bool:
+        """Whether nine tiles of ten got the even share within a quarter: then ranks look like more than they are."""
+        low, high = np.quantile(self.weights, [0.05, 0.95])
+        return bool(1 / EVEN_WITHIN <= low and high <= EVEN_WITHIN)
 
     def strongest(self, count: int) -> list[int]:
         """The tiles looked at most, strongest first; of equals, the first."""
