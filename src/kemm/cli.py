@@ -280,15 +280,49 @@ def report(study: StudyFolder, name: RunName = "latest") -> None:
 
 
 @app.command()
+def heatmap(
+    study: StudyFolder,
+    case: Annotated[str, typer.Argument(help="Id of the case.", show_default=False)],
+    name: RunName = "latest",
+    statement: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose attention: a kind of statement, such as grade; by default all.", show_default=False
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the files go; by default heatmaps/ in the run's folder.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Draw where a finished run's model looked on a case's slides: a PNG, and GeoJSON for QuPath."""
+    from kemm.config import Study
+    from kemm.pipeline import draw_case
+    from kemm.results.heatmap import CAUTION
+
+    result = draw_case(Study.load(study), case, name=name, statement=statement, out=out)
+    for path in result.paths:
+        typer.echo(f"written: {path}")
+    for path in result.without:
+        typer.echo(f"left out, its file does not say where its patches lie: {path}")
+    typer.echo(CAUTION)
+
+
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where to write the made-up study.")] = Path("demo-study"),
     cases: Annotated[int, typer.Option(help="How many patients.")] = 200,
     seed: Annotated[int, typer.Option(help="Another seed, another cohort.")] = 0,
+    images: Annotated[
+        bool, typer.Option("--images", help="Whole-slide images instead of patch features.")
+    ] = False,
 ) -> None:
     """Write a made-up cohort with a known truth, to try everything on."""
     from kemm.demo import make_demo_study
 
-    made = make_demo_study(folder, cases=cases, seed=seed)
+    made = make_demo_study(folder, cases=cases, seed=seed, slides="images" if images else "features")
     typer.echo(f"written: {made}\nnext: `kemm run {folder}`")
 
 

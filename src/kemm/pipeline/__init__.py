@@ -1,6 +1,7 @@
 """The story of a run: read and check, prepare, train, evaluate, report; or refine alone."""
 
 from kemm.pipeline.asking import Plan
+from kemm.pipeline.heatmaps import HeatmapResult, draw_case
 from kemm.pipeline.inputs import Inputs, describe, read_inputs
 from kemm.pipeline.progress import Progress, Silent
 from kemm.pipeline.refining import (
@@ -19,6 +20,7 @@ __all__ = [
     "DEFAULT_RUN",
     "MOST_CASES",
     "AuditResult",
+    "HeatmapResult",
     "Inputs",
     "Plan",
     "Progress",
@@ -29,6 +31,7 @@ __all__ = [
     "audit_study",
     "check",
     "describe",
+    "draw_case",
     "extract_slides",
     "import_slides",
     "models_frame",

@@ -12,6 +12,7 @@ from kemm.core.files.arrays import (
     read_weights,
     write_arrays,
 )
+from kemm.core.files.coordinates import read_coordinates
 from kemm.core.files.kinds import sha256_of
 from kemm.core.files.locks import locked
 from kemm.core.files.output import (
@@ -42,6 +43,7 @@ __all__ = [
     "locked",
     "make_private",
     "read_arrays",
+    "read_coordinates",
     "read_features",
     "read_frame",
     "read_json",

@@ -12,12 +12,14 @@ from kemm.modalities.slides.features import (
     probe_slides,
     read_table_cases,
 )
+from kemm.modalities.slides.places import Places, read_places
 from kemm.modalities.slides.tile_encoder import TILE_ENCODERS, TileEncoder, TileEncoderConfig
 
 __all__ = [
     "RECORDS",
     "TILE_ENCODERS",
     "EncoderRecord",
+    "Places",
     "SlideBag",
     "SlideBags",
     "SlideSource",
@@ -29,6 +31,7 @@ __all__ = [
     "pack_slides",
     "probe_slides",
     "read_bag",
+    "read_places",
     "read_table_cases",
     "write_bag",
 ]
