@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -209,7 +210,9 @@ def main() -> None:
     ]
     for cohort in COHORTS:
         study_data(cohort, "site")  # refined once, before several processes want it
-    found = dict(Processes(usable_cores())(run_task, None, tasks))
+    # Workers know this file by its name, not as the program that was started.
+    work = import_module("report_text").run_task
+    found = dict(Processes(usable_cores())(work, None, tasks))
     for kind, title in KINDS.items():
         page += ["", f"## {title}", "", *HEAD]
         own = [found[kind, cohort, None] for cohort in COHORTS]
