@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from kemm.pipeline.prepare import prepare
 from kemm.survival.metrics import FoldRisks, bootstrap_concordance
 from kemm.training.dataset import StudyData
 from kemm.training.features import FoldTransforms, refined_text
-from kemm.training.linear import TEXT, Stack, View
+from kemm.training.linear import TEXT, FittedView, Stack, View
 
 ROOT = Path(__file__).parent.parent
 COHORTS = ("brca", "luad", "kirc")
@@ -124,10 +125,13 @@ def risks(
             models[form] = PARTS.get(form, (form,))
             models[f"clinical + {form}"] = ("clinical", *PARTS.get(form, (form,)))
         at = {name: np.array(rows) for name, rows in (("train", train), ("test", test))}
+        outcome = data.cohort.months[train], data.cohort.event[train]
+        fitted = {
+            name: FittedView.fit(view.take(at["train"]), *outcome, seed=0) for name, view in views.items()
+        }
         risk = {}
         for model, parts in models.items():
-            taken = {name: views[name].take(at["train"]) for name in parts}
-            stack, _ = Stack.fit(taken, data.cohort.months[train], data.cohort.event[train], seed=0)
+            stack, _ = Stack.of({name: fitted[name] for name in parts}, *outcome)
             risk[model] = stack.log_risk({name: views[name].take(at["test"]) for name in parts})
         found.append(
             FoldRisks(
@@ -172,6 +176,11 @@ def _c(result, model: str) -> str:  # type: ignore[no-untyped-def]
     return f"{one.value:.3f} ({one.lower:.3f} to {one.upper:.3f})"
 
 
+def run_task(context: None, task: tuple[str, str, tuple[str, ...] | None]) -> tuple[list[str], str]:
+    """A part of the page, for a worker."""
+    return rows_for(*task)
+
+
 HEAD = [
     "| cohort | form of the report | C alone | C beside clinical | minus clinical |",
     "|---|---|---|---|---|",
@@ -193,28 +202,27 @@ def main() -> None:
         "",
         "The settings of the stack were chosen on these cohorts' stratified folds, for raw text and statements together.",
     ]
+    tasks = [
+        (kind, cohort, names)
+        for kind in KINDS
+        for cohort in COHORTS
+        for names in (None, *((name,) for name in ELSEWHERE))
+    ]
+    for cohort in COHORTS:
+        study_data(cohort, "site")  # refined once, before several processes want it
+    # Workers know this file by its name, not as the program that was started.
+    work = import_module("report_text").run_task
+    found = dict(Processes(usable_cores())(work, None, tasks))
     for kind, title in KINDS.items():
-        page += ["", f"## {title}", ""]
-        lines, told = [], []
-        for cohort in COHORTS:
-            more, cases = rows_for(kind, cohort, None)
-            lines += more
-            told.append(cases)
-        page += [*HEAD, *lines, "", "; ".join(told) + "."]
-        page += ["", f"### Texts that other groups' language models made, {title.lower()}", ""]
-        lines, told = [], []
-        for name in ELSEWHERE:
-            for cohort in COHORTS:
-                more, cases = rows_for(kind, cohort, (name,))
-                lines += more
-                if cases:
-                    told.append(f"{name}: {cases}")
-        page += [
-            *HEAD,
-            *lines,
-            "",
-            "Each on the cases that have that text and a report. " + "; ".join(told) + ".",
-        ]
+        page += ["", f"## {title}", "", *HEAD]
+        own = [found[kind, cohort, None] for cohort in COHORTS]
+        page += [line for lines, _ in own for line in lines]
+        page += ["", "; ".join(cases for _, cases in own) + "."]
+        page += ["", f"### Texts that other groups' language models made, {title.lower()}", "", *HEAD]
+        others = [(name, found[kind, cohort, (name,)]) for name in ELSEWHERE for cohort in COHORTS]
+        page += [line for _, (lines, _) in others for line in lines]
+        told = "; ".join(f"{name}: {cases}" for name, (_, cases) in others if cases)
+        page += ["", f"Each on the cases that have that text and a report. {told}."]
     options.write.write_text("\n".join(page) + "\n", encoding="utf-8")
 
 

@@ -94,6 +94,20 @@ class RidgeCox:
 
 
 @dataclass(frozen=True)
+class FittedView:
+    """A view of the training cases with its model, and the log risk of each from models that did not see it."""
+
+    view: View
+    model: RidgeCox
+    crossed: Array
+
+    @classmethod
+    def fit(cls, view: View, months: Array, event: NDArray[np.bool_], seed: int) -> FittedView:
+        """Fit on training cases."""
+        return cls(view, RidgeCox.fit(view, months, event), cross_fit(view, months, event, seed))
+
+
+@dataclass(frozen=True)
 class Stack:
     """Views joined late: each has its own ridge Cox, and a Cox model weighs their log risks.
 
@@ -116,23 +130,29 @@ class Stack:
         cls, views: Mapping[str, View], months: Array, event: NDArray[np.bool_], seed: int
     ) -> tuple[Stack, dict[str, Array]]:
         """The stack, and what each view adds to the cross-fitted log risk of each training case, (case,)."""
-        crossed = {name: cross_fit(view, months, event, seed) for name, view in views.items()}
-        scales = {name: _spread(risk, views[name]) for name, risk in crossed.items()}
+        fitted = {name: FittedView.fit(view, months, event, seed) for name, view in views.items()}
+        return cls.of(fitted, months, event)
+
+    @classmethod
+    def of(
+        cls, views: Mapping[str, FittedView], months: Array, event: NDArray[np.bool_]
+    ) -> tuple[Stack, dict[str, Array]]:
+        """As `fit`, of views that were fitted on the same cases before."""
+        scales = {name: _spread(one.crossed, one.view) for name, one in views.items()}
         columns = (
-            np.stack([crossed[name] / scales[name] for name in views], axis=1)
+            np.stack([one.crossed / scales[name] for name, one in views.items()], axis=1)
             if views
             else np.zeros((len(months), 0))
         )
-        weights = _weights(
-            columns, np.array([view.kind.prior_weight for view in views.values()]), months, event
-        )
+        prior = np.array([one.view.kind.prior_weight for one in views.values()])
+        weights = _weights(columns, prior, months, event)
         stacked: Array = columns @ weights
         baseline = breslow_baseline(
             torch.from_numpy(stacked), torch.from_numpy(months), torch.from_numpy(event)
         )
-        models = {name: RidgeCox.fit(view, months, event) for name, view in views.items()}
+        models = {name: one.model for name, one in views.items()}
         # The whole fit's risks spread wider than cross-fitted ones; a unit of each is a unit of its own.
-        whole = {name: _spread(models[name].log_risk(view), view) for name, view in views.items()}
+        whole = {name: _spread(one.model.log_risk(one.view), one.view) for name, one in views.items()}
         parts = {name: columns[:, place] * weights[place] for place, name in enumerate(views)}
         return cls(models, whole, dict(zip(views, weights.tolist(), strict=True)), baseline), parts
 
