@@ -48,7 +48,7 @@ class SlideAttention:
     def nearly_even(self) -> bool:
         """Whether nine tiles of ten got the even share within a quarter: then ranks look like more than they are."""
         low, high = np.quantile(self.weights, [0.05, 0.95])
-        return bool(1 / EVEN_WITHIN <= low and high <= EVEN_WITHIN)
+        return bool(low >= 1 / EVEN_WITHIN and high <= EVEN_WITHIN)
 
     def strongest(self, count: int) -> list[int]:
         """The tiles looked at most, strongest first; of equals, the first."""
