@@ -138,7 +138,7 @@ def test_an_unknown_case_and_an_unknown_run_are_named(placed: StudyFolder) -> No
         InputError, match="no case of this run is called 'DEMO-0A-000'; did you mean 'DEMO-0A"
     ):
         draw_case(study, "DEMO-0A-000")
-    with pytest.raises(InputError, match="no finished run is there. There are: latest"):
+    with pytest.raises(InputError, match=r"no finished run is there\. There are: latest"):
         draw_case(study, a_case(placed), name="other")
 
 

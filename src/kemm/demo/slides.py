@@ -234,7 +234,7 @@ def _wander() -> NDArray[np.intp]:
     field = coarse / coarse.std() + 0.25 * fine / fine.std()
     # No further than one region, so that a rim of one is enough.
     wander = np.rint(_WANDER_PX * (field - field.mean()))
-    return np.clip(wander, 1 - REGION_PX, REGION_PX - 1).astype(np.intp)
+    return np.asarray(np.clip(wander, 1 - REGION_PX, REGION_PX - 1), dtype=np.intp)
 
 
 def _colours(site: int, random: np.random.Generator) -> NDArray[np.uint8]:

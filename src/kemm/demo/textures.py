@@ -113,11 +113,11 @@ def _fat(random: np.random.Generator) -> Dyes:
 
 def _blood(random: np.random.Generator) -> Dyes:
     """Red cells in vessels with pink walls."""
-    first, second, which = _nearest(210, random)
+    first, second, _ = _nearest(210, random)
     shift = 0.5 * (second - first)
     wall = shift < 17
     lining = (shift >= 17) & (shift < 23)
-    near, next_, red = _nearest(13.5, random)
+    near, _, red = _nearest(13.5, random)
     full = _cloud(random, 40) > -0.9
     cell = _inside(near, 6.0) * full
     eosin = np.where(wall, 0.55 + 0.1 * np.sin(shift * 0.9), 0.04 + cell * (0.95 + _each(red, random, 0.12)))
@@ -164,7 +164,7 @@ def _nearest(spacing: float, random: np.random.Generator) -> tuple[Map, Map, NDA
 
 @lru_cache(maxsize=1)
 def _pixels() -> NDArray[np.float64]:
-    return np.stack(np.mgrid[0:SIDE, 0:SIDE], axis=-1).reshape(-1, 2).astype(np.float64)
+    return np.indices((SIDE, SIDE)).reshape(2, -1).T.astype(np.float64)
 
 
 def _spindles(random: np.random.Generator, spacing: float, width: float, bend: Map | float = 0.0) -> Map:
