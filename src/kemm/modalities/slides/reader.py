@@ -285,11 +285,10 @@ class _OpenSlide(Slide):
 
 def _on_white(image: Image) -> NDArray[np.uint8]:
     """RGB of an RGBA image: what the scanner left out is white, as glass is."""
+    if image.getchannel("A").getextrema()[0] == WHITE:
+        return np.asarray(image.convert("RGB"))
     pixels = np.asarray(image)
-    alpha = pixels[..., 3]
-    if alpha.min() == WHITE:
-        return np.ascontiguousarray(pixels[..., :3])
-    share = alpha[..., None].astype(np.float32) / WHITE
+    share = pixels[..., 3:].astype(np.float32) / WHITE
     mixed = pixels[..., :3] * share + WHITE * (1 - share)
     return mixed.round().astype(np.uint8)
 
