@@ -43,8 +43,9 @@ bench-refine: setup ## measure the refiner on annotated reports (KEMM_DATA) and 
 results: setup ## run the TCGA examples (KEMM_DATA) and write docs/results.md; takes hours
 	$(BIN)/python scripts/results.py
 
-docs-reference: setup ## write docs/study-yaml.md from the settings' docstrings
+docs-reference: setup ## write docs/study-yaml.md and the table of docs/encoders.md from the code
 	$(BIN)/python scripts/reference.py --write docs/study-yaml.md
+	$(BIN)/python scripts/encoders_page.py --write docs/encoders.md
 
 docs: setup ## the documentation as a site, in site/
 	$(BIN)/python -m pip install --quiet -e '.[docs]'

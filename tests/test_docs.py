@@ -22,7 +22,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 EXAMPLES = sorted((ROOT / "examples").glob("*/study.yaml"))
 WRITTEN_BY_RUNS = {"docs/results.md"}
 """Pages that measurements write; they may not be there yet."""
-FILE_SUFFIXES = {"csv", "gmt", "h5", "html", "json", "parquet", "yaml"}
+FILE_SUFFIXES = {"csv", "gmt", "h5", "html", "json", "parquet", "safetensors", "yaml"}
 """`folds.csv` is a file, `folds.count` a setting."""
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kemm.pipeline import RunResult as RunResult
     from kemm.pipeline import audit_study as audit_study
     from kemm.pipeline import check as check
+    from kemm.pipeline import draw_case as draw_case
     from kemm.pipeline import rebuild_report as rebuild_report
     from kemm.pipeline import refine_study as refine_study
     from kemm.pipeline import run as run
@@ -36,6 +37,7 @@ _WHERE = {
     "RunResult": "kemm.pipeline",
     "audit_study": "kemm.pipeline",
     "check": "kemm.pipeline",
+    "draw_case": "kemm.pipeline",
     "rebuild_report": "kemm.pipeline",
     "refine_study": "kemm.pipeline",
     "run": "kemm.pipeline",
@@ -48,6 +50,7 @@ __all__ = [
     "Study",
     "audit_study",
     "check",
+    "draw_case",
     "init_study",
     "make_demo_study",
     "rebuild_report",

@@ -222,6 +222,55 @@ def audit(
 
 
 @app.command()
+def slides(
+    study: StudyFolder,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="What makes features of tiles: colour-texture, uni2, ...", show_default=False),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where it computes: auto, cpu, cuda or mps.", show_default=False)
+    ] = None,
+    workers: Workers = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Only write an HTML page with each slide, its tissue and tiles.")
+    ] = False,
+    import_: Annotated[
+        Path | None,
+        typer.Option(
+            "--import", help="Take over features that CLAM, TRIDENT or STAMP made.", show_default=False
+        ),
+    ] = None,
+    set_: Overrides = None,
+) -> None:
+    """Make patch features of the slides. Skips what is done; what failed is named and tried again next time."""
+    from kemm.config import Study
+    from kemm.core.errors import UsageError
+    from kemm.pipeline import extract_slides, import_slides, preview_slides
+
+    if preview and import_ is not None:
+        raise UsageError("--preview and --import are two things. Ask for one of them.")
+    named = {"name": encoder, "device": device}
+    asked = [f"slides.encoder.{key}={value}" for key, value in named.items() if value is not None]
+    loaded = Study.load(study, [*asked, *(set_ or ())])
+    with _progress() as progress:
+        if preview:
+            page = preview_slides(loaded, workers=workers, progress=progress)
+        elif import_ is not None:
+            result = import_slides(loaded, import_.expanduser(), progress=progress)
+        else:
+            result = extract_slides(loaded, workers=workers, progress=progress)
+    if preview:
+        typer.echo(f"It contains pictures of patients' tissue.\npage: {page}")
+        return
+    typer.echo(
+        f"{len(result.done):,} slides done, {result.tiles:,} tiles; {result.kept:,} were done before\n"
+        f"features: {result.folder}"
+    )
+    result.raise_if_failed()
+
+
+@app.command()
 def report(study: StudyFolder, name: RunName = "latest") -> None:
     """Make the HTML report of a finished run again."""
     from kemm.config import Study
@@ -231,15 +280,49 @@ def report(study: StudyFolder, name: RunName = "latest") -> None:
 
 
 @app.command()
+def heatmap(
+    study: StudyFolder,
+    case: Annotated[str, typer.Argument(help="Id of the case.", show_default=False)],
+    name: RunName = "latest",
+    statement: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose attention: a kind of statement, such as grade; by default all.", show_default=False
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the files go; by default heatmaps/ in the run's folder.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Draw where a finished run's model looked on a case's slides: a PNG, and GeoJSON for QuPath."""
+    from kemm.config import Study
+    from kemm.pipeline import draw_case
+    from kemm.results.heatmap import CAUTION
+
+    result = draw_case(Study.load(study), case, name=name, statement=statement, out=out)
+    for path in result.paths:
+        typer.echo(f"written: {path}")
+    for path in result.without:
+        typer.echo(f"left out, its file does not say where its patches lie: {path}")
+    typer.echo(CAUTION)
+
+
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where to write the made-up study.")] = Path("demo-study"),
     cases: Annotated[int, typer.Option(help="How many patients.")] = 200,
     seed: Annotated[int, typer.Option(help="Another seed, another cohort.")] = 0,
+    images: Annotated[
+        bool, typer.Option("--images", help="Whole-slide images instead of patch features.")
+    ] = False,
 ) -> None:
     """Write a made-up cohort with a known truth, to try everything on."""
     from kemm.demo import make_demo_study
 
-    made = make_demo_study(folder, cases=cases, seed=seed)
+    made = make_demo_study(folder, cases=cases, seed=seed, slides="images" if images else "features")
     typer.echo(f"written: {made}\nnext: `kemm run {folder}`")
 
 

@@ -12,6 +12,8 @@ OPTIONAL = {
     "transformers": ("text", "pretrained text encoders, and models that find names"),
     "openai": ("llm", "language models behind a server"),
     "llguidance": ("llm-local", "language models in this process"),
+    "openslide": ("wsi", "whole-slide images"),
+    "timm": ("encoders", "pretrained tile encoders"),
 }
 
 

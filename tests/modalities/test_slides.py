@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from kemm.core.errors import Faults, InputError
 from kemm.core.files import resolve
-from kemm.modalities import slides as module
 from kemm.modalities.slides import (
     SlideBags,
     SlidesConfig,
@@ -27,6 +26,7 @@ from kemm.modalities.slides import (
     probe_slides,
     read_table_cases,
 )
+from kemm.modalities.slides import features as module
 
 CASES = ["P1", "P1-2", "P3"]
 
@@ -119,7 +119,7 @@ def test_a_changed_file_changes_the_identity(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (SlidesConfig(), "slides has neither a folder nor a table"),
+        (SlidesConfig(), "slides has neither images nor a folder nor a table"),
         (SlidesConfig(table="a.csv", folder="b"), r"slides\.table and slides\.folder are both set"),
         (SlidesConfig(table="a.csv"), r"a\.csv: there is no such file"),
         (SlidesConfig(table="."), "this is not a regular file but a folder"),

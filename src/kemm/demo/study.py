@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import h5py
 import numpy as np
@@ -18,11 +19,14 @@ from kemm.core.errors import InputError, UsageError
 from kemm.core.files import read_json, write_frame, write_json, write_text, writing
 from kemm.demo.expression import PANEL, draw_genomics
 from kemm.demo.hazard import MODALITIES, Modality
-from kemm.demo.patches import PATTERNS, draw_slides
+from kemm.demo.patches import PATTERNS, Slide, draw_slides
 from kemm.demo.patients import SITES, Patients, draw_patients, stream
 from kemm.demo.prose import STYLES, Patient, Writer
 from kemm.demo.scanning import HABITS, HOSPITALS, header, scan
+from kemm.demo.slides import draw_pattern_map, require_slide_writer, write_slide
+from kemm.demo.textures import textures
 from kemm.demo.truth import truth_record, truth_table
+from kemm.execution import usable_cores
 from kemm.modalities.genomics import default_groups
 
 TAB = "\t"
@@ -30,12 +34,24 @@ FORMAT = 1
 """Changes whenever the same settings could give another cohort."""
 FEWEST_CASES, MOST_CASES = 40, 9999
 
+SlideKind = Literal["features", "images"]
+IMAGE_SUFFIX = ".tif"
+FEATURES_LINE = "  folder: features                  # one file of patch features a slide\n"
+IMAGES_LINE = (
+    "  images: slides                    # whole-slide images; `kemm slides` makes patch features of them\n"
+)
+
 COVARIATE_MISSING = {"age": 0.02, "stage": 0.04, "grade": 0.06}
 STAGES = ("Stage I", "Stage II", "Stage III", "Stage IV")
 
 
 def make_demo_study(
-    folder: Path, *, cases: int = 200, seed: int = 0, planted: Sequence[Modality] = MODALITIES
+    folder: Path,
+    *,
+    cases: int = 200,
+    seed: int = 0,
+    planted: Sequence[Modality] = MODALITIES,
+    slides: SlideKind = "features",
 ) -> Path:
     """A made-up kidney cancer cohort with all modalities and a known hazard, written to `folder`.
 
@@ -49,6 +65,8 @@ def make_demo_study(
         folder: must not exist, or be empty.
         cases: 40 to 9,999 patients, half of whom die within follow-up.
         planted: modalities that carry a signal; the others are drawn alike, but tell nothing about the outcome.
+        slides: "features" gives bags of patch features; "images" whole-slide images in slides/ instead, to tile
+            and encode. truth_patches.parquet then says which pattern is where on each.
 
     Returns:
         The folder.
@@ -64,12 +82,18 @@ def make_demo_study(
         raise UsageError(f"a demo of {cases} cases cannot be made; ask for {FEWEST_CASES} to {MOST_CASES:,}.")
     if seed < 0:
         raise UsageError(f"seed {seed} is negative; give 0 or more.")
+    if slides not in get_args(SlideKind):
+        raise UsageError(f"slides cannot be {slides!r}; choose from: {', '.join(get_args(SlideKind))}")
     folder = folder.resolve()
-    settings = {"format": FORMAT, "cases": cases, "seed": seed, "planted": sorted(planted)}
+    settings: dict[str, Any] = {"format": FORMAT, "cases": cases, "seed": seed, "planted": sorted(planted)}
+    if slides == "images":
+        settings["slides"] = slides
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             _require_same(folder, settings)
             return folder
+        if slides == "images":
+            require_slide_writer()
         patients = draw_patients(cases, seed, planted)
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
@@ -110,9 +134,13 @@ def _require_same(folder: Path, settings: dict[str, Any]) -> None:
 def _write(
     folder: Path, patients: Patients, seed: int, planted: Sequence[Modality], settings: dict[str, Any]
 ) -> None:
-    template = resources.files("kemm.demo") / "study.yaml"
-    write_text(folder / "study.yaml", template.read_text(encoding="utf-8"))
-    slides = _write_slides(folder, patients, seed)
+    template = (resources.files("kemm.demo") / "study.yaml").read_text(encoding="utf-8")
+    if settings.get("slides") == "images":
+        template = template.replace(FEATURES_LINE, IMAGES_LINE)
+        slides = _write_images(folder, patients, seed)
+    else:
+        slides = _write_slides(folder, patients, seed)
+    write_text(folder / "study.yaml", template)
     write_frame(folder / "clinical.csv", _clinical(patients, seed, slides))
     _write_reports(folder / "reports", patients, seed)
     groups = {name: default_groups()[name] for name in PANEL}
@@ -170,22 +198,47 @@ def _write_reports(folder: Path, patients: Patients, seed: int) -> None:
 
 def _write_slides(folder: Path, patients: Patients, seed: int) -> dict[str, list[str]]:
     """Write the slides and which pattern each patch shows; the slide ids by case."""
-    random = stream(seed, "slides")
     names: dict[str, list[str]] = {}
     shown: list[pd.DataFrame] = []
-    for row, case in enumerate(patients.ids):
-        drawn = draw_slides(float(patients.solid_share[row]), int(patients.site[row]), random)
-        if patients.missing["slides"][row]:
-            continue
-        names[case] = []
-        for number, slide in enumerate(drawn, start=1):
-            name = f"{case}-DX{number}"
-            with writing(folder / "features" / f"{name}.h5") as scratch, h5py.File(scratch, "w") as handle:
-                handle.create_dataset("features", data=slide.features)
-            names[case].append(name)
-            patterns = np.array(PATTERNS)[slide.pattern]
-            shown.append(
-                pd.DataFrame({"slide_id": name, "patch": np.arange(len(slide.pattern)), "pattern": patterns})
-            )
+    for row, name, slide in _drawn(patients, seed):
+        with writing(folder / "features" / f"{name}.h5") as scratch, h5py.File(scratch, "w") as handle:
+            handle.create_dataset("features", data=slide.features)
+        names.setdefault(patients.ids[row], []).append(name)
+        patterns = np.array(PATTERNS)[slide.pattern]
+        shown.append(
+            pd.DataFrame({"slide_id": name, "patch": np.arange(len(slide.pattern)), "pattern": patterns})
+        )
     write_frame(folder / "truth_patches.parquet", pd.concat(shown, ignore_index=True))
     return names
+
+
+def _write_images(folder: Path, patients: Patients, seed: int) -> dict[str, list[str]]:
+    """Render the same slides as images, and write which pattern is where; the slide ids by case."""
+    names: dict[str, list[str]] = {}
+    textures()  # made once, before threads ask for them
+
+    def write(drawn: tuple[int, str, Slide]) -> pd.DataFrame:
+        row, name, slide = drawn
+        random = stream(seed, f"image of {name}")
+        where = draw_pattern_map(slide.pattern, random)
+        write_slide(folder / "slides" / f"{name}{IMAGE_SUFFIX}", where, int(patients.site[row]), random)
+        return where.frame(name)
+
+    everything = list(_drawn(patients, seed))
+    for row, name, _ in everything:
+        names.setdefault(patients.ids[row], []).append(name)
+    # Threads: most of the time goes into numpy and the codec, which let others run.
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        shown = list(pool.map(write, everything))
+    write_frame(folder / "truth_patches.parquet", pd.concat(shown, ignore_index=True))
+    return names
+
+
+def _drawn(patients: Patients, seed: int) -> Iterator[tuple[int, str, Slide]]:
+    """(row, slide id, slide) of every case that has slides."""
+    random = stream(seed, "slides")
+    for row, case in enumerate(patients.ids):
+        drawn = draw_slides(float(patients.solid_share[row]), int(patients.site[row]), random)
+        if not patients.missing["slides"][row]:
+            for number, slide in enumerate(drawn, start=1):
+                yield row, f"{case}-DX{number}", slide

@@ -35,6 +35,7 @@ from kemm.pipeline.inputs import Inputs, describe, read_inputs
 from kemm.pipeline.prepare import doubt_fields, prepare
 from kemm.pipeline.progress import Progress, Silent
 from kemm.pipeline.refining import facts_of
+from kemm.pipeline.slide_attention import with_heatmaps
 from kemm.results.evaluation import (
     DEFINITIONS,
     Evaluator,
@@ -50,6 +51,7 @@ from kemm.results.truth import compare_with_truth, planted_signal
 from kemm.training.comparators import models_of
 from kemm.training.crossval import FORMAT, Crossval, finished, read_unit, run_unit
 from kemm.training.dataset import StudyData
+from kemm.training.patch_attention import PatchAttention, read_patch_attention
 from kemm.training.splits import folds_frame
 from kemm.training.trainer import OPTIMISTIC
 
@@ -130,6 +132,17 @@ def rebuild_report(study: Study, name: str = DEFAULT_RUN) -> Path:
     Raises:
         InputError: There is no such run.
     """
+    folder = finished_folder(study, name)
+    with locked(folder):
+        return _write_report(folder)
+
+
+def finished_folder(study: Study, name: str) -> Path:
+    """The folder of a finished run.
+
+    Raises:
+        InputError: There is no such run.
+    """
     folder = _run_folder(study, name)
     if not (folder / RECORD).is_file():
         runs = sorted(path.parent.name for path in folder.parent.glob(f"*/{RECORD}"))
@@ -141,8 +154,7 @@ def rebuild_report(study: Study, name: str = DEFAULT_RUN) -> Path:
                 else f"Run `kemm run {study.folder}` first."
             )
         )
-    with locked(folder):
-        return _write_report(folder)
+    return folder
 
 
 def _run_folder(study: Study, name: str) -> Path:
@@ -193,6 +205,7 @@ class _Run:
             },
             _horizons(evaluation),
         )
+        explanation = with_heatmaps(explanation, self.study, self.inputs.slides, self._attention(context))
         return self._write(key, context, frame, evaluation, explanation)
 
     def _key(self) -> str:
@@ -257,6 +270,11 @@ class _Run:
             if (folder / "explained.json").is_file():
                 explained.append(read_json(folder / "explained.json"))
         return pd.concat(frames, ignore_index=True), explained
+
+    def _attention(self, context: Crossval) -> dict[str, PatchAttention]:
+        main = context.models[-1].name
+        folders = [read_unit(context, task)[1] for task in context.tasks() if task.model == main]
+        return {case: one for folder in folders for case, one in read_patch_attention(folder).items()}
 
     def _evaluate(self, data: StudyData, context: Crossval, predictions: Predictions) -> Evaluation:
         # With the covariates that were read from reports.

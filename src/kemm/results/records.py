@@ -252,6 +252,15 @@ class StatementEffect(Record):
     """The keys it attended to most, strongest first."""
 
 
+class SlideHeatmap(Record):
+    """Where the model looked on one slide, small enough for the report."""
+
+    slide: str
+    png: str = Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$", max_length=150_000)
+    """Base64."""
+    caption: str
+
+
 class CaseStory(Record):
     """Why one case got its risk."""
 
@@ -273,6 +282,7 @@ class CaseStory(Record):
     statements: list[StatementEffect] = Field(default_factory=list)
     gene_groups: list[Driver] = Field(default_factory=list)
     slide_tokens: list[Driver] = Field(default_factory=list)
+    heatmaps: list[SlideHeatmap] = Field(default_factory=list)
     missing: list[str] = Field(default_factory=list)
     """Modalities this case does not have."""
 

@@ -26,10 +26,11 @@ from kemm.training.dataset import StudyData
 from kemm.training.features import CaseFeatures, FeaturesConfig, FoldTransforms, Reader
 from kemm.training.linear import Stack
 from kemm.training.occlusion import Explained, explain
+from kemm.training.patch_attention import write_patch_attention
 from kemm.training.splits import Fold, inner_parts
 from kemm.training.trainer import OPTIMISTIC, Member, Outcomes, TrainingConfig, held_out, predict, train
 
-FORMAT = 4
+FORMAT = 5
 """Raised when the same settings would give other numbers than before."""
 GRID = tuple(float(month) for month in range(0, 241, 3))
 """Months at which survival is predicted. Fixed, so that no outcome of a test part can shape it."""
@@ -229,6 +230,7 @@ def _network(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path) -> No
     if spec == context.models[-1]:
         explained: Explained = explain(context.data, transforms, features, spec, explaining, fold.test)
         write_json(folder / "explained.json", explained.as_json())
+        write_patch_attention(folder, explained.attention)
         _save_transforms(folder, transforms)
 
 

@@ -22,6 +22,7 @@ from kemm.training.comparators import ModelSpec
 from kemm.training.dataset import StudyData
 from kemm.training.features import RISKS, SENTENCE, WHOLE_REPORT, CaseFeatures, FoldTransforms, Reader
 from kemm.training.linear import Stack, View
+from kemm.training.patch_attention import PatchAttention
 
 Array = NDArray[np.float64]
 Member = tuple[KEMM, Stack | None]
@@ -66,10 +67,14 @@ class Explained:
     """By case and statement kind, the gene groups attended to most."""
     patches: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     """By case, the patches attended to most, and how many times the even share."""
+    attention: dict[str, PatchAttention] = field(default_factory=dict)
+    """By case, the attention to every patch."""
 
     def as_json(self) -> dict[str, Any]:
-        """Plain lists and numbers."""
-        return asdict(self)
+        """Plain lists and numbers; all but the attention to every patch, which is kept as arrays."""
+        return {
+            name: value for name, value in asdict(replace(self, attention={})).items() if name != "attention"
+        }
 
 
 class _Predictor:
@@ -326,6 +331,7 @@ def _attention(
                 elif modality == "slides":
                     asked = [index for index, query in enumerate(queries) if query]
                     overall = relative[asked or slice(None)].mean(axis=0)
+                    found.attention[case] = PatchAttention.of(queries, relative, overall)
                     best = np.argsort(-overall, kind="stable")[:TOP_PATCHES]
                     found.patches[case] = [
                         (int(keys[index]), round(float(overall[index]), 3)) for index in best

@@ -4,7 +4,15 @@ Never a pickle. Tables are read as text and typed by whoever knows the column. W
 written aside, flushed, and renamed into place, so what exists is complete.
 """
 
-from kemm.core.files.arrays import read_arrays, read_features, write_arrays
+from kemm.core.files.arrays import (
+    TiledFeatures,
+    read_arrays,
+    read_features,
+    read_tiled_features,
+    read_weights,
+    write_arrays,
+)
+from kemm.core.files.coordinates import read_coordinates
 from kemm.core.files.kinds import sha256_of
 from kemm.core.files.locks import locked
 from kemm.core.files.output import (
@@ -31,15 +39,19 @@ __all__ = [
     "MAX_TEXT_BYTES",
     "MISSING_WORDS",
     "TABLE_SUFFIXES",
+    "TiledFeatures",
     "locked",
     "make_private",
     "read_arrays",
+    "read_coordinates",
     "read_features",
     "read_frame",
     "read_json",
     "read_numbers",
     "read_table",
     "read_text",
+    "read_tiled_features",
+    "read_weights",
     "require_file",
     "resolve",
     "safe_name",

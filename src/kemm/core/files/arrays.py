@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,23 +131,7 @@ def _read_h5(path: Path) -> NDArray[Any]:
     try:
         # Only read, never written by kemm: no lock, which read-only network folders refuse.
         with h5py.File(path, "r", locking=False) as handle:
-            link = handle.get("features", getlink=True)
-            if link is None:
-                raise InputError(
-                    f"{path}: there is no dataset 'features'; it holds: {', '.join(handle) or 'nothing'}. "
-                    "Rename the dataset, or extract again."
-                )
-            if not isinstance(link, h5py.HardLink):
-                raise PolicyError(
-                    f"{path}: 'features' is a link to another place and is not followed. Copy the data into the file."
-                )
-            dataset = handle["features"]
-            if not isinstance(dataset, h5py.Dataset):
-                raise InputError(f"{path}: 'features' is a group, not a dataset. {_PLAIN}")
-            if dataset.external or dataset.is_virtual:
-                raise PolicyError(
-                    f"{path}: 'features' is stored in other files, which are not opened. Copy the data into the file."
-                )
+            dataset = _dataset(path, handle, "features")
             _require_shape(path, dataset.shape or (), dataset.dtype, floats=dataset.dtype.kind == "f")
             values: NDArray[Any] = dataset[()]
             return values
@@ -154,6 +139,105 @@ def _read_h5(path: Path) -> NDArray[Any]:
         raise InputError(
             f"{path}: this is not a whole HDF5 file ({error}). Copy or extract it again."
         ) from error
+
+
+def _dataset(path: Path, handle: Any, name: str) -> Any:
+    """A dataset whose bytes are in this very file."""
+    import h5py
+
+    link = handle.get(name, getlink=True)
+    if link is None:
+        raise InputError(
+            f"{path}: there is no dataset {name!r}; it holds: {', '.join(handle) or 'nothing'}. "
+            "Rename the dataset, or extract again."
+        )
+    if not isinstance(link, h5py.HardLink):
+        raise PolicyError(
+            f"{path}: {name!r} is a link to another place and is not followed. Copy the data into the file."
+        )
+    dataset = handle[name]
+    if not isinstance(dataset, h5py.Dataset):
+        raise InputError(f"{path}: {name!r} is a group, not a dataset. {_PLAIN}")
+    if dataset.external or dataset.is_virtual:
+        raise PolicyError(
+            f"{path}: {name!r} is stored in other files, which are not opened. Copy the data into the file."
+        )
+    return dataset
+
+
+@dataclass(frozen=True)
+class TiledFeatures:
+    """Patch features of one slide with what else their file says."""
+
+    features: NDArray[Any]
+    """(patch, width), as stored."""
+    coordinates: NDArray[Any] | None
+    """(patch, 2), in the unit of whoever wrote them."""
+    attributes: Mapping[str, str | float]
+    """Of the file, of the coordinates and of the features, whichever says a name first."""
+
+
+def read_tiled_features(path: Path) -> TiledFeatures:
+    """Features and places of tiles from an HDF5 file that another tool wrote, under the rules of `read_features`.
+
+    Raises:
+        InputError: No features, or features and coordinates of different lengths, or damaged.
+        PolicyError: Data kept in other files.
+    """
+    import h5py
+    import numpy as np
+
+    require_file(path)
+    refuse_other_kinds(path, expected="an HDF5 file", accept=(HDF5,))
+    try:
+        with h5py.File(path, "r", locking=False) as handle:
+            name = "feats" if "features" not in handle and "feats" in handle else "features"
+            features = _dataset(path, handle, name)
+            _require_shape(path, features.shape or (), features.dtype, floats=features.dtype.kind == "f")
+            values: NDArray[Any] = features[()]
+            values = values[0] if values.ndim == 3 else values
+            sources = [handle, features]
+            places: NDArray[Any] | None = None
+            if "coords" in handle:
+                coordinates = _dataset(path, handle, "coords")
+                shape: tuple[int, ...] = tuple(coordinates.shape or ())
+                flat = shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
+                if len(flat) != 2 or flat[1] < 2 or coordinates.dtype.kind not in "iuf":
+                    raise InputError(
+                        f"{path}: 'coords' must be numbers of shape (patch, 2), not {coordinates.dtype} of shape {shape}."
+                    )
+                if flat[0] != len(values):
+                    raise InputError(
+                        f"{path}: {len(values):,} features and {flat[0]:,} coordinates. Extract this slide again."
+                    )
+                places = np.asarray(coordinates[()]).reshape(flat)[:, :2]
+                sources.insert(1, coordinates)
+            attributes: dict[str, str | float] = {}
+            for source in sources:
+                for key, value in source.attrs.items():
+                    plain = _plain_attribute(value)
+                    if plain is not None:
+                        attributes.setdefault(str(key), plain)
+            return TiledFeatures(values, places, attributes)
+    except (OSError, RuntimeError, KeyError) as error:
+        raise InputError(
+            f"{path}: this is not a whole HDF5 file ({error}). Copy or extract it again."
+        ) from error
+
+
+def _plain_attribute(value: Any) -> str | float | None:
+    """Text or a number; None of anything else."""
+    import numpy as np
+
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.item()
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, (bool, np.bool_)):
+        return float(value)
+    return None
 
 
 def _read_safetensors(path: Path) -> NDArray[Any]:
@@ -175,30 +259,68 @@ def _read_safetensors(path: Path) -> NDArray[Any]:
 def _read_pt(path: Path) -> NDArray[Any]:
     import torch
 
-    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 10):
-        raise PolicyError(
-            f"{path}: .pt files are opened with torch 2.10 or newer only (this is {torch.__version__}): older ones "
-            "can be made to run code in them. Upgrade torch, or save the features as .h5 or .safetensors."
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # old formats are announced as deprecated
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise PolicyError(
-            f"{path}: refused, because this .pt holds Python objects that could run code (or is damaged). "
-            "Save a plain tensor: torch.save(features, path)."
-        ) from error
-    except Exception as error:  # a damaged or hostile stream fails in the unpickler in every way there is
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"{path}: this is not a whole .pt file ({reason}). Copy or extract it again."
-        ) from error
+    loaded = _load_pt(path, "features", "Save a plain tensor: torch.save(features, path).")
     if isinstance(loaded, dict) and isinstance(loaded.get("features"), torch.Tensor):
         loaded = loaded["features"]
     if not isinstance(loaded, torch.Tensor):
         raise InputError(f"{path}: holds a {type(loaded).__name__}, not a tensor. {_PLAIN}")
     return _tensor_values(path, loaded)
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The named tensors of a network's weights, from .safetensors, or from .bin, .pt, .pth without code.
+
+    Raises:
+        InputError: Another kind of file, or damaged.
+        PolicyError: Pickled code.
+    """
+    import torch
+
+    require_file(path)
+    if path.suffix.lower() == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return dict(load_file(path))
+        except SafetensorError as error:
+            raise InputError(
+                f"{path}: this is not a whole safetensors file ({error}). Copy or download it again."
+            ) from error
+    loaded = _load_pt(path, "weights", "Save them as .safetensors.")
+    for inner in ("state_dict", "model"):
+        if isinstance(loaded, dict) and isinstance(loaded.get(inner), dict):
+            loaded = loaded[inner]
+    if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
+        raise InputError(
+            f"{path}: holds a {type(loaded).__name__}, not named tensors. Save a state_dict as .safetensors."
+        )
+    return {str(name): tensor for name, tensor in loaded.items()}
+
+
+def _load_pt(path: Path, what: str, remedy: str) -> Any:
+    import torch
+
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 10):
+        plain = ".h5 or .safetensors" if what == "features" else ".safetensors"
+        raise PolicyError(
+            f"{path}: .pt files are opened with torch 2.10 or newer only (this is {torch.__version__}): older ones "
+            f"can be made to run code in them. Upgrade torch, or save the {what} as {plain}."
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # old formats are announced as deprecated
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise PolicyError(
+            f"{path}: refused, because this {path.suffix} holds Python objects that could run code (or is damaged). "
+            f"{remedy}"
+        ) from error
+    except Exception as error:  # a damaged or hostile stream fails in the unpickler in every way there is
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"{path}: this is not a whole {path.suffix} file ({reason}). Copy or extract it again."
+        ) from error
 
 
 def _tensor_values(path: Path, tensor: torch.Tensor) -> NDArray[Any]:

@@ -54,10 +54,9 @@ def refuse_other_kinds(path: Path, *, expected: str, accept: Sequence[bytes] = (
         head = handle.read(_HEAD)
     if any(head.startswith(signature) for signature in accept):
         return
-    as_text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    for signature, what, remedy in _SIGNATURES:
-        if head.startswith(signature) or as_text.startswith(signature):
-            raise InputError(f"{path}: expected {expected}, but this is {what}. To mend it: {remedy}.")
+    found = name_other_kind(path)
+    if found is not None:
+        raise InputError(f"{path}: expected {expected}, but this is {found[0]}. To mend it: {found[1]}.")
     if accept:
         raise InputError(f"{path}: expected {expected}, but it does not begin like one. Copy it again.")
     if b"\0" in head:
@@ -68,6 +67,17 @@ def refuse_other_kinds(path: Path, *, expected: str, accept: Sequence[bytes] = (
                 f"{path}: expected {expected}, but this is text in UTF-16. To mend it: save it as UTF-8."
             )
         raise InputError(f"{path}: expected {expected}, but this is a binary file. Export it as text.")
+
+
+def name_other_kind(path: Path) -> tuple[str, str] | None:
+    """What a file is that should be something else, and how to mend it, as far as its first bytes tell."""
+    with path.open("rb") as handle:
+        head = handle.read(_HEAD)
+    as_text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for signature, what, remedy in _SIGNATURES:
+        if head.startswith(signature) or as_text.startswith(signature):
+            return what, remedy
+    return None
 
 
 def sha256_of(path: Path) -> str:

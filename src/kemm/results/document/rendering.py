@@ -24,13 +24,14 @@ def render_document(
     *,
     filters: Mapping[str, Callable[..., object]] | None = None,
     everywhere: Mapping[str, object] | None = None,
+    pictures: bool = False,
     **context: Any,
 ) -> str:
     """The page that `template` of `package` makes; the same context gives the same bytes.
 
     Every text is escaped. Macros see of the context only what is given as `everywhere`. The package
     brings a `style.css`, which follows the shared one, and may bring a
-    `script.js`; the page's policy allows these two and nothing else.
+    `script.js`; the page's policy allows these two, with `pictures` also those within the page, and nothing else.
     """
     style = f"{_text(SHARED, 'base.css')}\n{_text(package, STYLE)}"
     script = _text(package, SCRIPT) if resources.files(package).joinpath(SCRIPT).is_file() else ""
@@ -54,7 +55,7 @@ def render_document(
     environment.filters |= filters or {}
     environment.globals |= {"plural": numbers.plural, **(everywhere or {})}
     return environment.get_template(template).render(
-        style=Markup(style), script=Markup(script), policy=_policy(style, script), **context
+        style=Markup(style), script=Markup(script), policy=_policy(style, script, pictures), **context
     )
 
 
@@ -62,11 +63,13 @@ def _text(package: str, name: str) -> str:
     return resources.files(package).joinpath(name).read_text(encoding="utf-8").strip()
 
 
-def _policy(style: str, script: str) -> str:
-    """This stylesheet, this script if there is one, and nothing else: no image, no style attribute, no network."""
+def _policy(style: str, script: str, pictures: bool) -> str:
+    """This stylesheet, this script if there is one, and nothing else: no image from elsewhere, no style attribute, no network."""
     parts = ["default-src 'none'", f"style-src '{_digest(style)}'"]
     if script:
         parts.append(f"script-src '{_digest(script)}'")
+    if pictures:
+        parts.append("img-src data:")
     return "; ".join([*parts, "base-uri 'none'", "form-action 'none'"])
 
 

@@ -320,6 +320,7 @@ def render_report(evaluation: Evaluation, explanation: Explanation | None, run: 
             "by_horizon": lambda curve: sorted(curve.items(), key=lambda item: _number(item[0])),
         },
         everywhere={"strips": strips, "wording": wording, "input_files_shown": INPUT_FILES_SHOWN},
+        pictures=any(case.heatmaps for case in explanation.cases) if explanation is not None else False,
         page=Page(evaluation, explanation, run),
         evaluation=evaluation,
         explanation=explanation,

@@ -1,4 +1,4 @@
-"""Slides, from the point where another tool has made patch features of them.
+"""Patch features of slides, from the point where `kemm slides` or another tool has made them.
 
 The features of all slides are packed end to end into one memory-mapped file, a case's slides side by
 side, so that training reads a bag in one piece.
@@ -12,24 +12,43 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from kemm.core.errors import Faults, InputError, KemmError, nearest
 from kemm.core.files import read_features, read_numbers, require_file, sha256_of
 from kemm.core.files.output import cannot_write
 from kemm.core.provenance import fingerprint
 from kemm.core.settings import Section
+from kemm.modalities.slides.bag import peek_about
+from kemm.modalities.slides.naming import SHOWN_SLIDES, case_of_name, listed_names
+from kemm.modalities.slides.reader import SLIDE_SUFFIXES
+from kemm.modalities.slides.tile_encoder import TileEncoderConfig
+from kemm.modalities.slides.tiles import TilesConfig
+from kemm.modalities.slides.tissue import TissueConfig
 
 FEATURE_SUFFIXES = (".h5", ".hdf5", ".pt", ".pth", ".npy", ".safetensors")
-SHOWN_SLIDES = 5
 PROBED_BYTES = 256 * 2**20
 """Feature files are opened before a run up to this total; the rest of a large study when they are packed."""
 
 
 class SlidesConfig(Section):
-    """Features of whole-slide images."""
+    """Whole-slide images, or features of them that another tool made."""
+
+    images: str | None = None
+    """Folder with the scanner's files, also in folders below it; `kemm slides` makes patch features of them."""
+    features: str = "features"
+    """Folder of the study that `kemm slides` writes a file of patch features a slide into."""
+    mpp: float | None = Field(None, gt=0.05, lt=20)
+    """Micrometres a pixel at full resolution, of all slides; by default what each file says."""
+    tile_side_um: float | None = Field(None, gt=1, le=10_000)
+    """Side of a tile on the tissue in micrometres; by default what the encoder was trained for."""
+    tissue: TissueConfig = Field(default_factory=TissueConfig)
+    tiles: TilesConfig = Field(default_factory=TilesConfig)
+    encoder: TileEncoderConfig = Field(default_factory=TileEncoderConfig)
 
     folder: str | None = None
-    """Folder with one file of patch features a slide (.h5, .pt, .npy, .safetensors); each file is named by its slide."""
+    """Folder with one file of patch features a slide (.h5, .pt, .npy, .safetensors), named by its slide; by default
+    what `kemm slides` wrote."""
     slide_ids: str | None = None
     """Column of the clinical table with the slides of a case, separated by ";". By default a file belongs
     to the case whose id starts its name."""
@@ -37,6 +56,11 @@ class SlidesConfig(Section):
     """Or a table of slide-level features: one row a slide, numbers in all columns but the id's."""
     case: str = "case_id"
     """The id column of that table."""
+
+    @property
+    def bags(self) -> str | None:
+        """The folder whose files of patch features are used."""
+        return self.folder if self.folder is not None or self.images is None else self.features
 
 
 @dataclass(frozen=True)
@@ -108,14 +132,14 @@ def find_slides(
             path = resolve(config.table)
             require_file(path)
             return SlideSource({}, (path, config.case), fingerprint(sha256_of(path), config))
-        if config.folder is not None:
+        if config.bags is not None:
             return _find_files(config, resolve, case_ids, slide_ids, faults)
     except KemmError as error:
         faults.add_error(error)
         return None
     faults.add(
-        "slides has neither a folder nor a table",
-        "Set slides.folder, or remove the section.",
+        "slides has neither images nor a folder nor a table",
+        "Set slides.images (the scanner's files) or slides.folder (features of them), or remove the section.",
         file="study.yaml",
     )
     return None
@@ -174,15 +198,22 @@ def _find_files(
     slide_ids: Mapping[str, str] | None,
     faults: Faults,
 ) -> SlideSource | None:
-    folder = resolve(str(config.folder))
+    folder = resolve(str(config.bags))
+    by_stem = (
+        {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in FEATURE_SUFFIXES}
+        if folder.is_dir()
+        else {}
+    )
+    if not by_stem and config.folder is None:
+        faults.add(
+            "there are no patch features of the slides yet", "Make them: `kemm slides STUDY`.", file=folder
+        )
+        return None
     if not folder.is_dir():
         faults.add(
             "there is no such folder", "Set slides.folder to where the feature files are.", file=folder
         )
         return None
-    by_stem = {
-        path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in FEATURE_SUFFIXES
-    }
     if not by_stem:
         faults.add(
             f"no file ends in {', '.join(FEATURE_SUFFIXES)}",
@@ -207,6 +238,7 @@ def _find_files(
     _checked(files, folder, resolve, faults)
     if len(faults.errors) > before:
         return None
+    _of_one_encoder(files, folder, faults)
     # Size and time stand for the bytes: hashing a terabyte of features on each start would take hours.
     stamps = [
         [case, [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in paths]]
@@ -237,6 +269,27 @@ def _checked(
             faults.add_error(error)
 
 
+def _of_one_encoder(files: Mapping[str, tuple[Path, ...]], folder: Path, faults: Faults) -> None:
+    """Bags of two encoders may be equally wide, and mean nothing side by side."""
+    made: dict[tuple[str, float | None], list[str]] = {}
+    for paths in files.values():
+        for path in paths:
+            about = peek_about(path)
+            if about is not None:
+                side = None if about.tile_side_um is None else round(about.tile_side_um, 3)
+                made.setdefault((about.encoder, side), []).append(path.stem)
+    if len(made) > 1:
+        kinds = "; ".join(
+            f"{encoder}{'' if side is None else f' on {side:g} micrometres'}: {len(names)}, such as {names[0]}"
+            for (encoder, side), names in sorted(made.items(), key=lambda one: -len(one[1]))
+        )
+        faults.add(
+            f"bags were made in {len(made)} ways ({kinds})",
+            "Make all of them alike: run `kemm slides` until no slide fails, and move the others away.",
+            file=folder,
+        )
+
+
 def _listed(
     by_stem: Mapping[str, Path],
     case_ids: Sequence[str],
@@ -249,7 +302,7 @@ def _listed(
     case_of: dict[str, str] = {}
     without: list[str] = []
     for case in case_ids:
-        names = dict.fromkeys(name.strip() for name in slide_ids.get(case, "").split(";") if name.strip())
+        names = [_bag_name(name, by_stem) for name in listed_names(slide_ids.get(case, ""))]
         for name in names:
             if name in case_of:
                 faults.add(
@@ -270,16 +323,22 @@ def _listed(
     return files
 
 
+def _bag_name(listed: str, by_stem: Mapping[str, Path]) -> str:
+    """A slide may be listed with its suffix and folder; its bag is named without."""
+    path = Path(listed)
+    if listed not in by_stem and path.suffix.lower() in SLIDE_SUFFIXES:
+        return path.parent.name if path.suffix.lower() == ".dcm" else path.stem
+    return listed
+
+
 def _named_by_case(by_stem: Mapping[str, Path], case_ids: Sequence[str]) -> dict[str, tuple[Path, ...]]:
     """The files whose name is a case's id, or begins with it and a separator; the longest such id counts."""
     known = set(case_ids)
     files: dict[str, tuple[Path, ...]] = {}
     for stem, path in by_stem.items():
-        ends = [place for place, character in enumerate(stem) if character in "-_. "]
-        for end in (len(stem), *reversed(ends)):
-            if stem[:end] in known:
-                files[stem[:end]] = (*files.get(stem[:end], ()), path)
-                break
+        case = case_of_name(stem, known)
+        if case is not None:
+            files[case] = (*files.get(case, ()), path)
     return {case: files[case] for case in case_ids if case in files}
 
 

@@ -1,0 +1,37 @@
+"""Slides: whole-slide images to tiles, tiles to patch features, patch features to bags that training reads."""
+
+from kemm.modalities.slides.bag import SlideBag, read_bag, write_bag
+from kemm.modalities.slides.encoders import RECORDS, EncoderRecord
+from kemm.modalities.slides.features import (
+    SlideBags,
+    SlidesConfig,
+    SlideSource,
+    find_slides,
+    open_slides,
+    pack_slides,
+    probe_slides,
+    read_table_cases,
+)
+from kemm.modalities.slides.places import Places, read_places
+from kemm.modalities.slides.tile_encoder import TILE_ENCODERS, TileEncoder, TileEncoderConfig
+
+__all__ = [
+    "RECORDS",
+    "TILE_ENCODERS",
+    "EncoderRecord",
+    "Places",
+    "SlideBag",
+    "SlideBags",
+    "SlideSource",
+    "SlidesConfig",
+    "TileEncoder",
+    "TileEncoderConfig",
+    "find_slides",
+    "open_slides",
+    "pack_slides",
+    "probe_slides",
+    "read_bag",
+    "read_places",
+    "read_table_cases",
+    "write_bag",
+]

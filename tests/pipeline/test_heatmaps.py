@@ -1,0 +1,195 @@
+"""Heatmaps of a finished run: from the files of features to pictures, or to a clear message."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from kemm import Study, draw_case, run
+from kemm.core.errors import InputError, PolicyError, UsageError
+from kemm.core.files import read_features, read_frame, read_json, safe_name
+from kemm.modalities.slides import SlideBag, read_places, write_bag
+from kemm.modalities.slides.bag import BagAbout
+from kemm.pipeline.slide_attention import attention_of_slides, thumbnail_of
+from kemm.results.heatmap import CAUTION
+from kemm.training.patch_attention import PatchAttention
+from studies import Kemm, StudyFolder, copy_of
+
+
+def give_coordinates(features: Path) -> None:
+    """Every other file becomes a bag of kemm's, the others get coordinates as CLAM writes them."""
+    for place, path in enumerate(sorted(features.glob("*.h5"))):
+        bag = read_features(path)
+        spots = np.stack(np.divmod(np.arange(len(bag)), 12)[::-1], axis=1) * 256
+        if place % 2:
+            path.unlink()
+            about = BagAbout(slide=path.stem, encoder="test", tile_side_px=256, mpp=0.5)
+            write_bag(
+                path.with_suffix(".safetensors"),
+                SlideBag(bag.astype(np.float16), spots.astype(np.int32), about),
+            )
+            continue
+        with h5py.File(path, "a") as handle:
+            handle["coords"] = spots
+            handle["coords"].attrs["patch_size"] = 256
+            handle["coords"].attrs["patch_level"] = 0
+
+
+@pytest.fixture(scope="module")
+def placed(pristine: StudyFolder, tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    """A finished run on slides whose files say where their patches lie."""
+    folder = copy_of(pristine, tmp_path_factory.mktemp("placed") / "study")
+    give_coordinates(folder / "features")
+    run(Study.load(folder.path), workers=1)
+    return folder
+
+
+def slides_of(study: StudyFolder, case: str) -> list[str]:
+    table = study.table.set_index("case_id")
+    return [name for name in table.loc[case, "slide_ids"].split(";") if name]
+
+
+def a_case(study: StudyFolder) -> str:
+    return next(case for case in study.table["case_id"] if slides_of(study, case))
+
+
+def test_the_slides_of_a_case_are_drawn(placed: StudyFolder, kemm: Kemm) -> None:
+    case = a_case(placed)
+    said = kemm("heatmap", placed, case)
+    assert (said.code, said.err) == (0, "")
+    assert CAUTION in said.out
+    folder = placed / "runs" / "latest" / "heatmaps"
+    for slide in slides_of(placed, case):
+        assert (folder / f"{safe_name(slide)}.png").read_bytes().startswith(b"\x89PNG")
+        features = json.loads((folder / f"{safe_name(slide)}.geojson").read_text())["features"]
+        weights = [one["properties"]["measurements"]["Attention (times the even share)"] for one in features]
+        ring = features[13]["geometry"]["coordinates"][0]
+        assert ring[0] == [256, 256]
+        assert ring[2] == [512, 512]
+        assert len(weights) > 13
+    if len(slides_of(placed, case)) == 1:
+        # Times the even share: the mean over all patches of a case is 1, but for 16 bits.
+        assert np.mean(weights) == pytest.approx(1, abs=2e-3)
+
+
+def test_the_patches_of_the_story_are_those_looked_at_most(placed: StudyFolder) -> None:
+    case = a_case(placed)
+    units = read_json(placed / "runs" / "latest" / "units.json")
+    stored = [placed / ".kemm" / "units" / one["key"] / "explained.json" for one in units]
+    told = next(
+        read_json(path)["patches"][case]
+        for path in stored
+        if path.is_file() and case in read_json(path)["patches"]
+    )
+    result = draw_case(Study.load(placed.path), case)
+    drawn = [
+        feature["properties"]["measurements"]["Attention (times the even share)"]
+        for path in result.paths
+        if path.suffix == ".geojson"
+        for feature in json.loads(path.read_text())["features"]
+    ]
+    for patch, weight in told:
+        assert drawn[patch] == pytest.approx(weight, abs=2e-3 * max(1, weight))
+    assert max(drawn) == pytest.approx(told[0][1], abs=2e-3 * max(1, told[0][1]))
+
+
+def test_the_report_shows_the_stories_slides(placed: StudyFolder) -> None:
+    html = (placed / "runs" / "latest" / "report.html").read_text()
+    stories = read_json(placed / "runs" / "latest" / "explanation.json")["cases"]
+    drawn = [heatmap for story in stories for heatmap in story["heatmaps"]]
+    assert 1 <= len(drawn) <= 8
+    assert html.count("data:image/png;base64,") == len(drawn)
+    assert all(len(heatmap["png"]) * 3 / 4 <= 100_000 for heatmap in drawn)
+    assert all(CAUTION in heatmap["caption"] for heatmap in drawn)
+
+
+def test_one_statement_can_be_asked_for(placed: StudyFolder, tmp_path: Path) -> None:
+    study = Study.load(placed.path)
+    predictions = read_frame(placed / "runs" / "latest" / "predictions.parquet")
+    for case in predictions["case_id"].unique():
+        if not slides_of(placed, case):
+            continue
+        with pytest.raises(UsageError, match="no statement called 'grado' asked its slides") as error:
+            draw_case(study, case, statement="grado")
+        if "did you mean 'grade'?" in str(error.value):
+            break
+    result = draw_case(study, case, statement="grade", out=tmp_path)
+    made = json.loads(next(path for path in result.paths if path.suffix == ".geojson").read_text())
+    assert made["asked_by"] == "grade"
+    assert {path.parent for path in result.paths} == {tmp_path}
+
+
+def test_files_without_coordinates_are_named(finished: StudyFolder, kemm: Kemm) -> None:
+    said = kemm("heatmap", finished, a_case(finished))
+    assert said.code == 3
+    assert "does not say where its patches lie, so no heatmap can be drawn" in said.err
+    assert "`kemm slides`" in said.err
+    html = (finished / "runs" / "latest" / "report.html").read_text()
+    assert "data:image" not in html
+
+
+def test_an_unknown_case_and_an_unknown_run_are_named(placed: StudyFolder) -> None:
+    study = Study.load(placed.path)
+    with pytest.raises(
+        InputError, match="no case of this run is called 'DEMO-0A-000'; did you mean 'DEMO-0A"
+    ):
+        draw_case(study, "DEMO-0A-000")
+    with pytest.raises(InputError, match=r"no finished run is there\. There are: latest"):
+        draw_case(study, a_case(placed), name="other")
+
+
+def test_a_case_without_slides_says_so(placed: StudyFolder) -> None:
+    case = next(case for case in placed.table["case_id"] if not slides_of(placed, case))
+    with pytest.raises(InputError, match=f"case {case}: the model of run latest looked at no slide of it"):
+        draw_case(Study.load(placed.path), case)
+
+
+def test_features_that_changed_since_the_run_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "s.safetensors"
+    bag = SlideBag(np.zeros((4, 3), np.float16), np.zeros((4, 2), np.int32), BagAbout(slide="s", encoder="e"))
+    write_bag(path, bag)
+    seen = PatchAttention((), np.ones((1, 5), dtype=np.float16))
+    with pytest.raises(InputError, match=r"s\.safetensors: 4 patches are there, and the model saw 5"):
+        attention_of_slides([path], seen)
+
+
+def test_without_images_there_is_no_thumbnail(placed: StudyFolder) -> None:
+    assert thumbnail_of(Study.load(placed.path), "DEMO-0A-0001-DX1") is None
+
+
+# --- what a file says of its tiles -----------------------------------------------------------------
+
+
+def h5(path: Path, coordinates: np.ndarray, **about: object) -> Path:
+    with h5py.File(path, "w") as handle:
+        handle["features"] = np.zeros((len(coordinates), 3), dtype=np.float32)
+        handle["coords"] = coordinates
+        handle["coords"].attrs.update(about)
+    return path
+
+
+def test_tile_sides_are_read_from_what_each_tool_writes(tmp_path: Path) -> None:
+    grid = np.array([[0, 0], [512, 0], [0, 512]])
+    trident = read_places(h5(tmp_path / "a.h5", grid, patch_size=256, patch_size_level0=512))
+    clam = read_places(h5(tmp_path / "b.h5", grid, patch_size=256, patch_level=1, downsample=[4.0, 4.0]))
+    bare = read_places(h5(tmp_path / "c.h5", grid))
+    assert [one.tile_side for one in (trident, clam, bare) if one is not None] == [512, 1024, 512]
+    assert trident is not None
+    assert (trident.slide, trident.mpp) == ("a", None)
+    # STAMP's are micrometres: without the slide nobody knows where that is in pixels.
+    assert read_places(h5(tmp_path / "d.h5", grid, unit="um")) is None
+
+
+def test_broken_coordinates_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'coords' must be numbers of shape \(patch, 2\)"):
+        read_places(h5(tmp_path / "a.h5", np.zeros((4, 3))))
+    with pytest.raises(InputError, match="not finite"):
+        read_places(h5(tmp_path / "b.h5", np.full((4, 2), np.nan)))
+    with h5py.File(tmp_path / "c.h5", "w") as handle:
+        handle["coords"] = h5py.ExternalLink("a.h5", "coords")
+    with pytest.raises(PolicyError, match="'coords' is a link to another place and is not followed"):
+        read_places(tmp_path / "c.h5")
