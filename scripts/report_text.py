@@ -198,7 +198,7 @@ def main() -> None:
         f"Made on {datetime.now(UTC):%Y-%m-%d} by `python scripts/report_text.py` with the data folder in KEMM_DATA. Overall survival, 5 "
         "published folds. Each form of the report goes through the same linear model: words by TF-IDF and 200 singular vectors, a ridge "
         "Cox, and a stack with the Cox model of age, sex, stage and grade, all fitted on the training part. Harrell's C over the pairs "
-        f"of all folds, with the 95 % interval of {RESAMPLES:,} resamples of patients; differences are paired. Only cases with a report count.",
+        f"of all folds, with the 95 % interval of {RESAMPLES:,} resamples of patients; differences are paired. Only cases with a report count. Intervals are not corrected for the many comparisons.",
         "",
         "The settings of the stack were chosen on these cohorts' stratified folds, for raw text and statements together.",
     ]

@@ -135,7 +135,7 @@ def main() -> None:
         "The settings were chosen by looking at the test parts of the stratified folds (each fit, epoch and weight was made inside the "
         "training part), so that table is somewhat optimistic.",
         "",
-        "What was tried and did not help is in [LOG.md](../LOG.md).",
+        "What reports add to the clinical model, and in which form, is in [report-text.md](report-text.md). What was tried and did not help is in [LOG.md](../LOG.md).",
     ]
     options.write.write_text("\n".join(page) + "\n", encoding="utf-8")
 
