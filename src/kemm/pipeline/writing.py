@@ -13,9 +13,9 @@ from kemm.llm import Client, Journal, LLMConfig, make_backend
 from kemm.modalities.background import Background
 from kemm.modalities.background.loader import find_cancer_type, prompt_template
 from kemm.modalities.background.writing import PROMPT_BESIDE, as_yaml, write_background
+from kemm.pipeline.asking import JOURNAL
 
 FOLDER = "background"
-JOURNAL = Path("llm") / "journal.sqlite"
 
 
 def write_background_file(folder: Path, cancer_type: str, config: LLMConfig) -> tuple[Path, Background]:

@@ -21,7 +21,7 @@ from kemm.modalities.slides.encoders.network import (
     triple_of,
 )
 from kemm.modalities.slides.encoders.records import EncoderRecord, Feature
-from kemm.modalities.slides.encoders.torchvision_import import let_torchvision_import
+from kemm.modalities.slides.encoders.torchvision_import import imported
 from kemm.modalities.slides.encoders.weights import EncoderFiles, find_files
 
 HEADS = ("head.", "head_dist.", "fc.", "classifier.")
@@ -34,12 +34,7 @@ def import_timm() -> Any:
     Raises:
         UsageError: It is not installed.
     """
-    try:
-        let_torchvision_import()
-        import timm
-    except ImportError as error:
-        raise UsageError("this tile encoder needs the optional part: pip install 'kemm[encoders]'") from error
-    return timm
+    return imported("timm")
 
 
 class TimmFeatures(nn.Module):

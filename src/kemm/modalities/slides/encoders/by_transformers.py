@@ -25,7 +25,7 @@ from kemm.modalities.slides.encoders.network import (
     triple_of,
 )
 from kemm.modalities.slides.encoders.records import EncoderRecord, Feature
-from kemm.modalities.slides.encoders.torchvision_import import let_torchvision_import
+from kemm.modalities.slides.encoders.torchvision_import import imported
 from kemm.modalities.slides.encoders.weights import EncoderFiles, find_files
 
 _NOT_OF_THE_NETWORK = (
@@ -67,12 +67,7 @@ def import_transformers() -> Any:
     Raises:
         UsageError: It is not installed.
     """
-    try:
-        let_torchvision_import()
-        import transformers
-    except ImportError as error:
-        raise UsageError("this tile encoder needs the optional part: pip install 'kemm[encoders]'") from error
-    return transformers
+    return imported("transformers")
 
 
 def transformers_by_record(record: EncoderRecord, model: str | None) -> Network:

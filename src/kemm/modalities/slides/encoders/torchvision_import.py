@@ -6,6 +6,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from kemm.core.errors import UsageError
+
 _declared: list[Any] = []
 
 
@@ -30,3 +32,16 @@ def let_torchvision_import() -> None:
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _declared.append(library)  # it withdraws its declarations when it is collected
         import_module("torchvision")
+
+
+def imported(library: str) -> Any:
+    """timm or transformers, torchvision before it.
+
+    Raises:
+        UsageError: It is not installed.
+    """
+    try:
+        let_torchvision_import()
+        return import_module(library)
+    except ImportError as error:
+        raise UsageError("this tile encoder needs the optional part: pip install 'kemm[encoders]'") from error
