@@ -192,6 +192,9 @@ def _quiet_start() -> Iterator[None]:
 
 
 def _one_thread() -> None:
+    """Linear algebra too: where several processes share the cores, threads of BLAS mostly wait for one another."""
     import torch
+    from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(1)
+    threadpool_limits(limits=1)
