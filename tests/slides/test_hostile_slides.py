@@ -125,7 +125,9 @@ def test_a_hostile_slide_fails_by_its_name_and_the_other_is_made(
     assert [one.name for one in result.done] == ["B"]
     assert reason in str(result.failed["A-x"])
     assert "A-x" in str(result.failed["A-x"]) or "gone" in str(result.failed["A-x"])
-    with pytest.raises(KemmError, match="(?s)1 of 2 slides failed; the others are kept in .*- A-x: ") as told:
+    with pytest.raises(
+        KemmError, match=r"(?s)1 of 2 slides failed; the others are kept in .*- A-x: "
+    ) as told:
         result.raise_if_failed()
     assert reason in str(told.value)
     again = extract_slides(Study.load(study), encoder=MeanColour(), workers=1)
