@@ -134,6 +134,23 @@ def test_settings_that_lead_nowhere_are_told(settings: SlidesConfig, message: st
         faults.raise_if_any()
 
 
+def test_what_is_packed_is_known_by_slide_and_content(tmp_path: Path) -> None:
+    write(tmp_path / "features" / "P1-a.npy", bag(2))
+    write(tmp_path / "features" / "P1-b.npy", bag(2, first=7))
+    write(tmp_path / "features" / "P3.npy", bag(2))
+    source = found(tmp_path)
+    slides = pack_slides(source, CASES, tmp_path / "features.npy", tmp_path / "offsets.npy")
+    assert [[(one.slide, one.patches) for one in case] for case in slides] == [
+        [("P1-a", 2), ("P1-b", 2)],
+        [],
+        [("P3", 2)],
+    ]
+    (a, b), _, (same,) = slides
+    assert a.digest == same.digest != b.digest
+    bags = open_slides(tmp_path / "features.npy", tmp_path / "offsets.npy", slides)
+    assert pickle.loads(pickle.dumps(bags)).slides_of(0) == (a, b)
+
+
 # --- looked at before a run --------------------------------------------------------------------
 
 

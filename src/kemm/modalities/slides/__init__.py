@@ -1,8 +1,9 @@
 """Slides: whole-slide images to tiles, tiles to patch features, patch features to bags that training reads."""
 
-from kemm.modalities.slides.bag import SlideBag, read_bag, write_bag
+from kemm.modalities.slides.bag import UNKNOWN, SlideBag, read_bag, write_bag
 from kemm.modalities.slides.encoders import RECORDS, EncoderRecord
 from kemm.modalities.slides.features import (
+    PackedSlide,
     SlideBags,
     SlidesConfig,
     SlideSource,
@@ -18,7 +19,9 @@ from kemm.modalities.slides.tile_encoder import TILE_ENCODERS, TileEncoder, Tile
 __all__ = [
     "RECORDS",
     "TILE_ENCODERS",
+    "UNKNOWN",
     "EncoderRecord",
+    "PackedSlide",
     "Places",
     "SlideBag",
     "SlideBags",

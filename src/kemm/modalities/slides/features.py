@@ -6,6 +6,7 @@ side, so that training reads a bag in one piece.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,8 @@ from kemm.modalities.slides.tiles import TilesConfig
 from kemm.modalities.slides.tissue import TissueConfig
 
 FEATURE_SUFFIXES = (".h5", ".hdf5", ".pt", ".pth", ".npy", ".safetensors")
+PACKING = 3
+"""Raised when the same files would be packed in another way."""
 PROBED_BYTES = 256 * 2**20
 """Feature files are opened before a run up to this total; the rest of a large study when they are packed."""
 
@@ -88,18 +91,36 @@ class SlideSource:
 
 
 @dataclass(frozen=True)
+class PackedSlide:
+    """A slide within its case's bag, and which patches it has: a file of as many others is told from it."""
+
+    slide: str
+    patches: int
+    digest: str
+    """Of its features, in their order."""
+
+    @classmethod
+    def of(cls, path: Path, features: NDArray[np.float32]) -> PackedSlide:
+        """Of a file, and what `read_features` gives of it."""
+        digest = hashlib.sha256(np.ascontiguousarray(features, dtype="<f4").data).hexdigest()
+        return cls(path.stem, len(features), digest[:32])
+
+
+@dataclass(frozen=True)
 class SlideBags:
     """Patch features of each case: rows offsets[i] to offsets[i + 1] of a packed (patch, width) array."""
 
     features: NDArray[np.floating]
     offsets: NDArray[np.int64]
+    slides: tuple[tuple[PackedSlide, ...], ...] = ()
+    """Of each case, in the order of its patches; empty where they are not files of patches."""
 
     def __reduce__(self) -> tuple[object, ...]:
         # For a worker: pickled as it is, a memory map would be sent with all its bytes.
         mapped = self.features.filename if isinstance(self.features, np.memmap) else None
         if mapped is None:
-            return SlideBags, (self.features, self.offsets)
-        return _mapped, (Path(mapped), self.offsets)
+            return SlideBags, (self.features, self.offsets, self.slides)
+        return _mapped, (Path(mapped), self.offsets, self.slides)
 
     @property
     def width(self) -> int:
@@ -114,6 +135,10 @@ class SlideBags:
     def bag(self, row: int) -> NDArray[np.float32]:
         """All patches of a case, (patch, width)."""
         return np.asarray(self.features[self.offsets[row] : self.offsets[row + 1]], dtype=np.float32)
+
+    def slides_of(self, row: int) -> tuple[PackedSlide, ...]:
+        """Whose patches a case's are, as far as known."""
+        return self.slides[row] if self.slides else ()
 
 
 def find_slides(
@@ -131,7 +156,7 @@ def find_slides(
         if config.table is not None:
             path = resolve(config.table)
             require_file(path)
-            return SlideSource({}, (path, config.case), fingerprint(sha256_of(path), config))
+            return SlideSource({}, (path, config.case), fingerprint(PACKING, sha256_of(path), config))
         if config.bags is not None:
             return _find_files(config, resolve, case_ids, slide_ids, faults)
     except KemmError as error:
@@ -244,7 +269,7 @@ def _find_files(
         [case, [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in paths]]
         for case, paths in sorted(files.items())
     ]
-    return SlideSource(files, None, fingerprint(stamps, config))
+    return SlideSource(files, None, fingerprint(PACKING, stamps, config))
 
 
 def _checked(
@@ -348,15 +373,15 @@ def pack_slides(
     features: Path,
     offsets: Path,
     on_slide: Callable[[], None] = lambda: None,
-) -> None:
-    """Write the packed features (.npy) and the offsets (.npy) of the cases, in their order.
+) -> tuple[tuple[PackedSlide, ...], ...]:
+    """Write the packed features (.npy) and the offsets (.npy) of the cases, in their order; returns their slides.
 
     Raises:
         InputError: A file has another width than the first; a file or the table is not readable; the
             disk is full.
     """
     try:
-        _pack(source, case_ids, features, offsets, on_slide)
+        return _pack(source, case_ids, features, offsets, on_slide)
     except OSError as error:
         if error.filename not in (None, str(features), str(offsets)):
             raise  # not what is written, but something that is read
@@ -369,7 +394,8 @@ def _pack(
     features: Path,
     offsets: Path,
     on_slide: Callable[[], None],
-) -> None:
+) -> tuple[tuple[PackedSlide, ...], ...]:
+    slides: list[list[PackedSlide]] = [[] for _ in case_ids]
     lengths = np.zeros(len(case_ids), dtype=np.int64)
     width, writer = 0, None
     with features.open("wb") as handle:
@@ -390,12 +416,15 @@ def _pack(
                 )
             handle.write(np.ascontiguousarray(bag, dtype=writer).tobytes())
             lengths[row] += bag.shape[0]
+            if source.table is None:
+                slides[row].append(PackedSlide.of(name, bag))
             on_slide()
         if writer is None:
             raise InputError("no slide of any case could be read. Look at the slides section of study.yaml.")
         handle.seek(0)
         handle.write(_npy_header((int(lengths.sum()), width), np.dtype(writer)))
     np.save(offsets, np.concatenate([[0], lengths.cumsum()]), allow_pickle=False)
+    return tuple(map(tuple, slides))
 
 
 HEADER_BYTES = 128
@@ -426,10 +455,12 @@ def _bags(source: SlideSource, case_ids: Sequence[str]) -> Iterator[tuple[int, N
             yield row, values[rows_of[case]], path
 
 
-def open_slides(features: Path, offsets: Path) -> SlideBags:
-    """Packed slides, memory-mapped."""
-    return _mapped(features, np.load(offsets, allow_pickle=False))
+def open_slides(features: Path, offsets: Path, slides: tuple[tuple[PackedSlide, ...], ...] = ()) -> SlideBags:
+    """Packed slides, memory-mapped. `slides`: what `pack_slides` returned."""
+    return _mapped(features, np.load(offsets, allow_pickle=False), slides)
 
 
-def _mapped(features: Path, offsets: NDArray[np.int64]) -> SlideBags:
-    return SlideBags(np.load(features, mmap_mode="r", allow_pickle=False), offsets)
+def _mapped(
+    features: Path, offsets: NDArray[np.int64], slides: tuple[tuple[PackedSlide, ...], ...]
+) -> SlideBags:
+    return SlideBags(np.load(features, mmap_mode="r", allow_pickle=False), offsets, slides)
