@@ -13,6 +13,7 @@ from kemm.core.errors import Faults, InputError, KemmError, PartialError
 from kemm.core.files import locked, write_text
 from kemm.execution import Processes, usable_cores
 from kemm.modalities.slides import TILE_ENCODERS, TileEncoder
+from kemm.modalities.slides.config import SlidesConfig
 from kemm.modalities.slides.extraction import (
     IMPORTED,
     RECORDS,
@@ -26,10 +27,10 @@ from kemm.modalities.slides.extraction import (
     plan_slides,
     read_record,
 )
-from kemm.modalities.slides.features import FEATURE_SUFFIXES, SlidesConfig
 from kemm.modalities.slides.images import Images, SlideImage, find_images
 from kemm.modalities.slides.importing import find_importable, import_bag
 from kemm.modalities.slides.reader import open_slide, require_libraries
+from kemm.modalities.slides.sources import FEATURE_SUFFIXES
 from kemm.pipeline.progress import Progress, Silent
 from kemm.results.slides_preview import ShownSlide, SlidesPreview, draw_slide, render_preview
 
