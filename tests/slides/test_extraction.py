@@ -16,9 +16,10 @@ from kemm.config import Study
 from kemm.core.errors import Faults, InputError, InvalidInput, PartialError, UsageError
 from kemm.core.files import read_features, sha256_of
 from kemm.modalities.slides import SlidesConfig, find_slides, read_bag
-from kemm.modalities.slides import extraction as module
-from kemm.modalities.slides.extraction import Tiling, extract, plan_slides, read_record
+from kemm.modalities.slides import kept as module
+from kemm.modalities.slides.extraction import Tiling, extract, plan_slides
 from kemm.modalities.slides.images import SlideImage, find_images
+from kemm.modalities.slides.kept import read_record
 from kemm.modalities.slides.tiles import TilesConfig
 from kemm.modalities.slides.tissue import TissueConfig
 from kemm.pipeline import extract_slides

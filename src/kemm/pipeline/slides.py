@@ -15,20 +15,16 @@ from kemm.execution import Processes, usable_cores
 from kemm.modalities.slides import TILE_ENCODERS, TileEncoder
 from kemm.modalities.slides.config import SlidesConfig
 from kemm.modalities.slides.extraction import (
-    IMPORTED,
-    RECORDS,
     Done,
     Planned,
-    Record,
     Tiling,
     extract,
-    keep,
     key_of,
     plan_slides,
-    read_record,
 )
 from kemm.modalities.slides.images import Images, SlideImage, find_images
 from kemm.modalities.slides.importing import find_importable, import_bag
+from kemm.modalities.slides.kept import IMPORTED, RECORDS, Record, keep, read_record
 from kemm.modalities.slides.reader import open_slide, require_libraries
 from kemm.modalities.slides.sources import FEATURE_SUFFIXES
 from kemm.pipeline.progress import Progress, Silent
