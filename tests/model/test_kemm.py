@@ -9,6 +9,7 @@ from small_batches import (
     EDGES,
     EVERYTHING,
     GROUPS,
+    PATCH_FEATURES,
     PATCHES,
     STATEMENTS,
     awake,
@@ -21,8 +22,9 @@ from small_batches import (
 )
 from torch import Tensor, nn
 
-from kemm.model.batch import CaseBatch, Tokens
+from kemm.model.batch import Bags, CaseBatch, Tokens
 from kemm.model.kemm import KEMM, ModelConfig, build_kemm, count_parameters
+from kemm.model.layers import Adapter
 
 SMALL = {"width": 8, "heads": 2, "learned_queries": 3}
 EVERY_SETTING = settings(**SMALL)
@@ -197,9 +199,10 @@ def without_gradient(config: ModelConfig, names: tuple[str, ...]) -> list[str]:
 
 def test_attention_has_a_query_for_each_statement_then_each_of_the_background() -> None:
     looks = network(ModelConfig(**SMALL)).looks(batch(2, EVERYTHING))
-    assert looks["genes"].shape == (2, STATEMENTS + BACKGROUND, GROUPS)
-    assert looks["slides"].shape == (2, STATEMENTS + BACKGROUND, PATCHES)
-    torch.testing.assert_close(looks["slides"].sum(dim=2), torch.ones(2, STATEMENTS + BACKGROUND))
+    assert torch.stack(list(looks["genes"])).shape == (2, STATEMENTS + BACKGROUND, GROUPS)
+    slides = torch.stack(list(looks["slides"]))
+    assert slides.shape == (2, STATEMENTS + BACKGROUND, PATCHES)
+    torch.testing.assert_close(slides.sum(dim=2), torch.ones(2, STATEMENTS + BACKGROUND))
 
 
 @pytest.mark.parametrize(
@@ -214,7 +217,45 @@ def test_attention_has_a_query_for_each_statement_then_each_of_the_background() 
 )
 def test_who_asks_is_a_setting(config: ModelConfig, queries: int) -> None:
     looks = network(config).looks(batch(2, EVERYTHING))
-    assert looks["slides"].shape == (2, queries, PATCHES)
+    assert torch.stack(list(looks["slides"])).shape == (2, queries, PATCHES)
+
+
+def in_bags(cases: CaseBatch) -> CaseBatch:
+    """The same cases, their patches end to end at another scale and place, with what brings them back."""
+    slides = cases.tokens["slides"]
+    mean, scale = torch.linspace(-1, 1, PATCH_FEATURES), torch.linspace(0.5, 2, PATCH_FEATURES)
+    bags = Bags(
+        slides.values[slides.present] * scale + mean,
+        tuple(slides.present.sum(dim=1).tolist()),
+        mean[None],
+        scale[None],
+    )
+    others = {name: one for name, one in cases.tokens.items() if name != "slides"}
+    return CaseBatch(others, cases.background, cases.offset, {"slides": bags})
+
+
+@pytest.mark.parametrize("config", **BY_NAME)
+def test_bags_of_patches_say_what_padded_patches_say(config: ModelConfig) -> None:
+    model = awake(network(config))
+    cases = batch(4, EVERYTHING, missing=[(), ("slides",), ("report",), ("slides", "genes")])
+    cases.tokens["slides"].present[0, 3:] = False
+    torch.testing.assert_close(forecast(model, cases), forecast(model, in_bags(cases)), atol=1e-5, rtol=1e-5)
+    if config.two_way:
+        return
+    padded, packed = model.looks(cases)["slides"], model.looks(in_bags(cases))["slides"]
+    for case, present in enumerate(cases.tokens["slides"].present):
+        torch.testing.assert_close(padded[case][:, present], packed[case], atol=1e-5, rtol=1e-5)
+
+
+def test_dropout_takes_the_same_features_from_all_patches_of_a_case() -> None:
+    model = awake(network(ModelConfig(**SMALL, input_dropout=0.5))).train()
+    adapter = model.adapters["slides"]
+    assert isinstance(adapter, Adapter)
+    kept = adapter.kept(50)
+    assert kept is not None
+    assert kept.shape == (50, PATCH_FEATURES)
+    assert set(kept.unique().tolist()) == {0.0, 2.0}
+    assert model.eval().adapters["slides"].kept(3) is None
 
 
 def test_a_report_that_is_not_used_changes_nothing() -> None:

@@ -221,9 +221,7 @@ def test_a_unit_repeated_is_the_same_bytes(study: StudyData, done: Crossval, tmp
         assert files_of(again, Task(1, model)) == files_of(done, Task(1, model))
 
 
-def test_every_fold_has_every_model_and_folds_follow_one_another(
-    study: StudyData, tmp_path: Path
-) -> None:
+def test_every_fold_has_every_model_and_folds_follow_one_another(study: StudyData, tmp_path: Path) -> None:
     context = crossval(study, tmp_path)
     tasks = context.tasks()
     assert sorted((task.fold, task.model) for task in tasks) == sorted(

@@ -20,10 +20,10 @@ from kemm.training.features import (
     CaseFeatures,
     FeaturesConfig,
     FoldTransforms,
-    Reader,
-    SlideScaler,
 )
 from kemm.training.linear import Stack
+from kemm.training.reading import Reader
+from kemm.training.slide_scaler import SlideScaler
 
 TRAIN, TEST = tuple(range(40)), tuple(range(40, 60))
 
@@ -66,7 +66,7 @@ def assert_same_features(one: CaseFeatures, other: CaseFeatures) -> None:
         assert torch.equal(tokens.values, other.background[name].values), name
         assert torch.equal(tokens.present, other.background[name].present), name
     patches, offset = Reader(one, ("slides",)).batch(one.rows), Reader(other, ("slides",)).batch(other.rows)
-    assert torch.equal(patches.tokens["slides"].values, offset.tokens["slides"].values)
+    assert torch.equal(patches.bags["slides"].tokens().values, offset.bags["slides"].tokens().values)
 
 
 def strange(data: StudyData, rows: Sequence[int]) -> StudyData:
@@ -326,7 +326,7 @@ def test_a_feature_that_training_never_measured_weighs_nothing() -> None:
 def test_training_cases_without_any_slide_teach_nothing_and_break_nothing() -> None:
     slides = SlideBags(np.ones((4, 3), dtype=np.float32), np.array([0, 0, 0, 4]))
     scaler = SlideScaler.fit(slides, (0, 1), 2)
-    assert np.isfinite(scaler.pooled(slides.bag(2))).all()
+    assert np.isfinite(scaler.pooled(slides, 2)).all()
 
 
 # --- batches ---------------------------------------------------------------------------------
@@ -342,8 +342,8 @@ def test_a_batch_has_the_rows_asked_for_in_their_order(study: StudyData, transfo
     for name in ("genes", "covariates", "report"):
         assert torch.equal(some.tokens[name].values, whole.tokens[name].values[[55, 2, 17]])
     for place, row in enumerate([55, 2, 17]):
-        values, _ = case_tokens(some.tokens["slides"], place)
-        expected, _ = case_tokens(whole.tokens["slides"], row)
+        values, _ = case_tokens(some.bags["slides"].tokens(), place)
+        expected, _ = case_tokens(whole.bags["slides"].tokens(), row)
         assert torch.equal(values, expected)
 
 
@@ -363,8 +363,8 @@ def test_a_reader_gives_only_the_inputs_that_a_model_may_see(
 def test_patches_are_drawn_without_replacement_and_anew(study: StudyData, transforms: FoldTransforms) -> None:
     reader = Reader(transforms.apply(study, TEST), ("slides",))
     generator = torch.Generator().manual_seed(0)
-    whole = reader.batch(TEST).tokens["slides"]
-    draws = [reader.batch(TEST, 3, generator).tokens["slides"] for _ in range(4)]
+    whole = reader.batch(TEST).bags["slides"].tokens()
+    draws = [reader.batch(TEST, 3, generator).bags["slides"].tokens() for _ in range(4)]
     for draw in draws:
         assert draw.present.sum(dim=1).max() == 3
         for case in range(len(TEST)):
@@ -372,5 +372,5 @@ def test_patches_are_drawn_without_replacement_and_anew(study: StudyData, transf
             assert len(patches) == min(3, int(whole.present[case].sum()))
             assert patches <= {tuple(patch) for patch in case_tokens(whole, case)[0].tolist()}
     assert not all(torch.equal(draws[0].values, draw.values) for draw in draws[1:])
-    again = reader.batch(TEST, 3, torch.Generator().manual_seed(0)).tokens["slides"]
+    again = reader.batch(TEST, 3, torch.Generator().manual_seed(0)).bags["slides"].tokens()
     assert torch.equal(again.values, draws[0].values)

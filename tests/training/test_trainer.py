@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from kemm.core.errors import UsageError
-from kemm.model.batch import CaseBatch, Tokens
+from kemm.model.batch import Bags, CaseBatch, Tokens
 from kemm.model.kemm import KEMM, Inputs, ModelConfig, build_kemm
 from kemm.survival import discrete_time
 from kemm.survival.metrics import harrell_c
@@ -334,13 +334,16 @@ def everything(cases: int = 200) -> CaseBatch:
         present[0] = False
         return Tokens(torch.randn(cases, count, 2), present)
 
-    return CaseBatch({"report": tokens(5), "genes": tokens(4), "slides": tokens(9), "covariates": tokens(3)})
+    bags = Bags(torch.randn(9 * cases, 2), (9,) * cases)
+    return CaseBatch(
+        {"report": tokens(5), "genes": tokens(4), "covariates": tokens(3)}, bags={"slides": bags}
+    )
 
 
 def test_dropping_tokens_leaves_patches_alone() -> None:
     batch = everything()
     less = drop_tokens(batch, 0.9, torch.Generator().manual_seed(0))
-    assert torch.equal(less.tokens["slides"].present, batch.tokens["slides"].present)
+    assert less.bags is batch.bags
 
 
 def test_other_tokens_are_dropped_with_the_chance_given() -> None:

@@ -8,7 +8,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from kemm.model.batch import Tokens
+from kemm.model.batch import Bags, Tokens
+from kemm.model.layers import Adapter
+from kemm.model.pooling import looks, pool
 
 
 class KECM(nn.Module):
@@ -47,6 +49,32 @@ class KECM(nn.Module):
         seen = attend(*self._query_and_key(knowledge, modality), value, modality.present)
         evidence = self.feed_forward(knowledge.values + self.dropout(self.out(seen)))
         return Tokens(evidence, knowledge.present & modality.case_present[:, None])
+
+    def of_bags(self, knowledge: Tokens, adapter: Adapter, bags: Bags) -> Tokens:
+        """The same evidence, from bags of patches that are adapted on the way (`pool`)."""
+        pooled = pool(
+            bags,
+            *adapter.side_by_side(),
+            self._folded(knowledge),
+            kept=adapter.kept(len(bags)),
+            linear=adapter.linear,
+        )
+        seen = through_heads(self.value, pooled.unflatten(1, (self.heads, -1)))
+        evidence = self.feed_forward(knowledge.values + self.dropout(self.out(seen)))
+        return Tokens(evidence, knowledge.present & bags.case_present[:, None])
+
+    def looks_at_bags(
+        self, knowledge: Tokens, adapter: Adapter, bags: Bags
+    ) -> list[Float[Tensor, "query patch"]]:
+        """The attention that `of_bags` pays, mean over heads, by case."""
+        weight, bias = adapter.side_by_side()
+        return looks(bags, weight, bias, self._folded(knowledge), heads=self.heads, linear=adapter.linear)
+
+    def _folded(self, knowledge: Tokens) -> Float[Tensor, "case row width"]:
+        """Queries that look at adapted tokens without a key for each, all heads below one another."""
+        query = split_heads(self.query(self.norm(knowledge.values)), self.heads)
+        folded = back_through_heads(self.key, query) / math.sqrt(query.shape[-1])
+        return folded.flatten(1, 2)
 
     def looks(self, knowledge: Tokens, modality: Tokens) -> Float[Tensor, "case query token"]:
         """The attention that `forward` pays, mean over heads: who looked at what."""
@@ -100,6 +128,30 @@ class SelfAttention(nn.Module):
         )
         mixed = self.out(attend(query, key, value, tokens.present))
         return Tokens(self.feed_forward(tokens.values + self.dropout(mixed)), tokens.present)
+
+
+def back_through_heads(
+    linear: nn.Linear, values: Float[Tensor, "case head query part"]
+) -> Float[Tensor, "case head query width"]:
+    """For each head, its part times the rows of the weight that made the part: (Wx)·v = x·(Wᵀv).
+
+    Here and in `through_heads` a weight may have one more axis, for networks side by side, each with as many cases.
+    """
+    heads, part = values.shape[1], values.shape[3]
+    weight = linear.weight.reshape(-1, heads, part, linear.weight.shape[-1])
+    grouped = values.unflatten(0, (len(weight), -1))
+    return torch.einsum("mchqp,mhpw->mchqw", grouped, weight).flatten(0, 1)
+
+
+def through_heads(
+    linear: nn.Linear, values: Float[Tensor, "case head query width"]
+) -> Float[Tensor, "case query width"]:
+    """What a linear layer makes of each head's own values, heads side by side."""
+    heads = values.shape[1]
+    weight = linear.weight.reshape(-1, heads, linear.weight.shape[-2] // heads, linear.weight.shape[-1])
+    grouped = values.unflatten(0, (len(weight), -1))
+    made = torch.einsum("mchqw,mhpw->mcqhp", grouped, weight).flatten(3)
+    return (made + linear.bias.reshape(len(weight), 1, 1, -1)).flatten(0, 1)
 
 
 def split_heads(

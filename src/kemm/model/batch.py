@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -46,20 +47,87 @@ class Tokens:
 
 
 @dataclass(frozen=True)
+class Bags:
+    """Bags of patch features, of 1 to any number of patches, end to end: nothing is padded.
+
+    `values` are features as an encoder gave them. What brings them to mean 0 and deviation 1 is kept beside
+    them: it goes into the weights, so that no patch is touched for it, and bags can be shared by folds.
+    """
+
+    values: Float[Tensor, "patch feature"]
+    lengths: tuple[int, ...]
+    """Patches of each bag; 0 where a case has none."""
+    mean: Float[Tensor, "#member feature"] | None = None
+    """One for all, or one for each of several networks side by side."""
+    scale: Float[Tensor, "#member feature"] | None = None
+    bag_of: tuple[int, ...] | None = None
+    """The bag of each case, where several networks share bags: -1 where a case is not there. None: in their order."""
+
+    def __len__(self) -> int:
+        """Cases."""
+        return len(self.lengths if self.bag_of is None else self.bag_of)
+
+    @property
+    def cases(self) -> tuple[int, ...]:
+        """The bag of each case."""
+        return tuple(range(len(self.lengths))) if self.bag_of is None else self.bag_of
+
+    @property
+    def case_present(self) -> Bool[Tensor, " case"]:
+        """Whether the case has any patch."""
+        there = [bag >= 0 and self.lengths[bag] > 0 for bag in self.cases]
+        return torch.tensor(there, dtype=torch.bool, device=self.values.device)
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """Where each bag begins."""
+        starts, total = [], 0
+        for length in self.lengths:
+            starts.append(total)
+            total += length
+        return starts
+
+    def bag(self, index: int) -> Float[Tensor, "patch feature"]:
+        """One bag's patches, as the encoder gave them."""
+        return self.values[self.starts[index] :][: self.lengths[index]]
+
+    def tokens(self) -> Tokens:
+        """The same, standardised and padded: for what cannot do with bags. Needs memory for the largest, each time."""
+        longest = max(1, *self.lengths)
+        values = self.values.new_zeros((len(self), longest, self.values.shape[1]), dtype=torch.float32)
+        present = torch.zeros((len(self), longest), dtype=torch.bool, device=self.values.device)
+        members = 1 if self.mean is None else self.mean.shape[0]
+        for case, bag in enumerate(self.cases):
+            if bag < 0:
+                continue
+            patches = self.bag(bag).float()
+            if self.mean is not None and self.scale is not None:
+                member = case * members // len(self)
+                patches = (patches - self.mean[member]) / self.scale[member]
+            values[case, : len(patches)] = patches
+            present[case, : len(patches)] = True
+        return Tokens(values, present)
+
+
+@dataclass(frozen=True)
 class CaseBatch:
     """Everything known about some cases before anything happened to them. Holds no outcome.
 
     `tokens` by name: "report" (statements), "genes", "slides", "covariates"; a modality the study does
     not have is not a key. `background` by modality: the statements of each case's cancer type.
-    `offset` is a log risk known beforehand, that the network adds to.
+    `offset` is a log risk known beforehand, that the network adds to. `bags` by name: tokens that are too many to
+    be padded, as the patches of slides.
     """
 
     tokens: dict[str, Tokens]
     background: dict[str, Tokens] = field(default_factory=dict)
     offset: Float[Tensor, " case"] | None = None
+    bags: dict[str, Bags] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return next(iter(self.tokens.values())).values.shape[0]
+        for tokens in self.tokens.values():
+            return tokens.values.shape[0]
+        return len(next(iter(self.bags.values())))
 
 
 @dataclass(frozen=True)

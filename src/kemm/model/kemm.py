@@ -148,30 +148,41 @@ class KEMM(nn.Module):
         adapted = self._adapted(batch)
         found: dict[str, Tokens] = {}
         for modality, kecm in self.attention.items():
-            evidence = kecm(self.knowledge(modality, adapted, batch), adapted[modality])
+            assert isinstance(kecm, KECM)
+            knowledge, adapter = self.knowledge(modality, adapted, batch), self.adapters[modality]
+            if modality in adapted:
+                evidence = kecm(knowledge, adapted[modality])
+            else:
+                assert isinstance(adapter, Adapter)
+                evidence = kecm.of_bags(knowledge, adapter, batch.bags[modality])
             if modality in self.answer:
                 evidence = Tokens.cat([evidence, self.answer[modality](adapted[modality], evidence)])
             found[modality] = evidence
         return found | {name: adapted[name] for name in ("report", "covariates") if name in adapted}
 
-    def looks(self, batch: CaseBatch) -> dict[str, Float[Tensor, "case query token"]]:
-        """By modality: the attention knowledge pays to its tokens, mean over heads.
+    def looks(self, batch: CaseBatch) -> dict[str, Sequence[Float[Tensor, "query token"]]]:
+        """By modality and case: the attention knowledge pays to its tokens, mean over heads.
 
         Queries are the report's statements, then the background of high, then of low risk.
         """
         adapted = self._adapted(batch)
-        found = {}
+        found: dict[str, Sequence[Tensor]] = {}
         for modality, kecm in self.attention.items():
             assert isinstance(kecm, KECM)
-            found[modality] = kecm.looks(self.knowledge(modality, adapted, batch), adapted[modality])
+            knowledge, adapter = self.knowledge(modality, adapted, batch), self.adapters[modality]
+            if modality in adapted:
+                found[modality] = list(kecm.looks(knowledge, adapted[modality]))
+            else:
+                assert isinstance(adapter, Adapter)
+                found[modality] = kecm.looks_at_bags(knowledge, adapter, batch.bags[modality])
         return found
 
     def _adapted(self, batch: CaseBatch) -> dict[str, Tokens]:
-        return {
-            name: self.adapters[name](tokens)
-            for name, tokens in batch.tokens.items()
-            if name in self.adapters
-        }
+        tokens = dict(batch.tokens)
+        for name, bags in batch.bags.items():
+            if name in self.answer:  # patches that look back are tokens of their own
+                tokens[name] = bags.tokens()
+        return {name: self.adapters[name](one) for name, one in tokens.items() if name in self.adapters}
 
     def own(self, modality: str, evidence: Tokens, batch: CaseBatch) -> Tokens:
         """What a modality says by itself: evidence on the background, which asks every case the same.

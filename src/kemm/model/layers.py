@@ -16,19 +16,38 @@ class Adapter(nn.Module):
         self, features: int, width: int, dropout: float, *, kinds: int = 0, linear: bool = False
     ) -> None:
         super().__init__()
-        self.project = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(features, width), nn.Identity() if linear else nn.GELU()
-        )
+        self.dropout = nn.Dropout(dropout)
+        self.project = nn.Linear(features, width)
+        self.linear = linear
         self.kind = nn.Embedding(kinds, width) if kinds else None
         if self.kind is not None:
             nn.init.normal_(self.kind.weight, std=0.02)
 
     def forward(self, tokens: Tokens) -> Tokens:
         """Tokens of the model's width."""
-        values = self.project(tokens.values)
+        values = self.project(self.dropout(tokens.values))
+        if not self.linear:
+            values = nn.functional.gelu(values)
         if self.kind is not None and tokens.kind is not None:
             values = values + self.kind(tokens.kind)
         return Tokens(values, tokens.present)
+
+    def side_by_side(self) -> tuple[Float[Tensor, "member feature width"], Float[Tensor, "member width"]]:
+        """Weight and bias of the projection, with an axis for networks side by side."""
+        width, features = self.project.weight.shape[-2:]
+        return self.project.weight.reshape(-1, width, features).mT, self.project.bias.reshape(-1, width)
+
+    def kept(self, cases: int) -> Float[Tensor, "case feature"] | None:
+        """What dropout makes of the features of each case's bag: the same of all its patches; None outside training.
+
+        Patches of a case are much alike: what is dropped of one patch alone, the others tell. And one row a case
+        costs nothing.
+        """
+        if not self.training or self.dropout.p == 0:
+            return None
+        weight = self.project.weight
+        kept: Tensor = self.dropout(weight.new_ones(cases, weight.shape[-1]))
+        return kept
 
 
 class GroupAdapter(nn.Module):

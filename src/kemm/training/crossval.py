@@ -22,11 +22,12 @@ from kemm.model.kemm import KEMM, ModelConfig, build_kemm, count_parameters
 from kemm.survival import discrete_time
 from kemm.training.comparators import ModelSpec
 from kemm.training.dataset import StudyData
-from kemm.training.features import CaseFeatures, FeaturesConfig, FoldTransforms, Reader
+from kemm.training.features import CaseFeatures, FeaturesConfig, FoldTransforms
 from kemm.training.fitted import FittedFold
 from kemm.training.linear import Stack
 from kemm.training.occlusion import Explained, explain
 from kemm.training.patch_attention import write_patch_attention
+from kemm.training.reading import Reader
 from kemm.training.splits import Fold, inner_parts
 from kemm.training.trainer import OPTIMISTIC, Member, Outcomes, TrainingConfig, held_out, predict, train
 

@@ -27,19 +27,17 @@ from kemm.modalities.genomics import GenomicsConfig, GroupFeatures, Spectrum, fi
 from kemm.modalities.reports import FIELDS, RefinedReport
 from kemm.modalities.reports.values import FIELD_COVARIATES, field_values, value_of
 from kemm.modalities.slides import SlideBags
-from kemm.model.batch import CaseBatch, Tokens
+from kemm.model.batch import Tokens
 from kemm.model.kemm import Inputs
 from kemm.training.dataset import StudyData
 from kemm.training.linear import COVARIATES, FIELDS_STATED, GENES, SLIDES, TEXT, View, ViewKind
+from kemm.training.slide_scaler import SlideScaler
 
 SENTENCE, WHOLE_REPORT = "sentence", "report"
 STATEMENT_KINDS = (*FIELDS, SENTENCE, WHOLE_REPORT)
 """Kinds of statements, each with an embedding of its own."""
 MODALITIES: tuple[Literal["slides", "genes"], ...] = ("slides", "genes")
 RISKS: tuple[Literal["high", "low"], ...] = ("high", "low")
-PATCHES_FOR_SCALE = 256
-CLIP = 6.0
-"""Standardised slide features beyond this many standard deviations are cut off: tables of measurements have tails."""
 
 
 class FeaturesConfig(Section):
@@ -55,54 +53,6 @@ class FeaturesConfig(Section):
     """Principal components of all that was measured, for linear models of the genes."""
     slide_components: int = Field(16, ge=1)
     """Principal components of mean patch features, for linear models of the slides."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SlideScaler:
-    """Patch features at mean 0 and deviation 1, by the training cases' patches; and their mean's components."""
-
-    mean: NDArray[np.float32]
-    scale: NDArray[np.float32]
-    centre: NDArray[np.float32]
-    components: NDArray[np.float32]
-
-    @classmethod
-    def fit(cls, slides: SlideBags, rows: Sequence[int], components: int) -> SlideScaler:
-        """From at most `PATCHES_FOR_SCALE` evenly spaced patches of each training case."""
-        with_slides = [row for row in rows if slides.present[row]]
-        if not with_slides:
-            width = slides.width
-            zero = np.zeros(width, np.float32)
-            return cls(mean=zero, scale=zero + 1, centre=zero, components=np.zeros((1, width), np.float32))
-        bags = [slides.bag(row) for row in with_slides]
-        some = np.concatenate([bag[:: max(1, len(bag) // PATCHES_FOR_SCALE)] for bag in bags]).astype(
-            np.float64
-        )
-        some[:, np.isnan(some).all(axis=0)] = 0.0  # never measured in training
-        mean, scale = np.nanmean(some, axis=0).astype(np.float32), np.nanstd(some, axis=0)
-        scale = np.where(np.isfinite(scale) & (scale > 1e-6), scale, 1.0).astype(np.float32)
-        pooled = np.stack([_standard(bag, mean, scale).mean(axis=0) for bag in bags])
-        centre = pooled.mean(axis=0)
-        _, _, directions = np.linalg.svd(pooled - centre, full_matrices=False)
-        return cls(mean=mean, scale=scale, centre=centre, components=directions[:components])
-
-    def __call__(self, bag: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Standardised patches; a value that is missing is the mean."""
-        return _standard(bag, self.mean, self.scale)
-
-    def pooled(self, bag: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Components of the mean patch, (component,)."""
-        value: NDArray[np.float64] = (self.components @ (self(bag).mean(axis=0) - self.centre)).astype(
-            np.float64
-        )
-        return value
-
-
-def _standard(
-    bag: NDArray[np.float32], mean: NDArray[np.float32], scale: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    standard: NDArray[np.float32] = np.clip(np.nan_to_num((bag - mean) / scale, nan=0.0), -CLIP, CLIP)
-    return standard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +167,7 @@ class FoldTransforms:
             has_slide: NDArray[np.bool_] = data.slides.present[list(rows)]
             pooled = np.zeros((len(rows), len(self.slides.components)))
             for position in np.flatnonzero(has_slide).tolist():
-                pooled[position] = self.slides.pooled(data.slides.bag(rows[position]))
+                pooled[position] = self.slides.pooled(data.slides, rows[position])
             views["slides"] = View(pooled, has_slide, SLIDES)
         types = sorted(data.background)
         return CaseFeatures(
@@ -465,55 +415,3 @@ class CaseFeatures:
         return ([self.tokens["report"]] if "report" in names and "report" in self.tokens else []) + list(
             self.background.values()
         )
-
-
-@dataclass(frozen=True)
-class Reader:
-    """Gives a model's batches: of the inputs named, with the offset of each case."""
-
-    features: CaseFeatures
-    names: tuple[str, ...]
-    offset: Tensor | None = None
-    """Log risk known beforehand, in the order of the features' cases."""
-
-    def batch(
-        self, rows: Sequence[int], patches: int | None = None, generator: torch.Generator | None = None
-    ) -> CaseBatch:
-        """The cases at rows of the cohort; at most `patches` patches of each, drawn with `generator`."""
-        at = torch.tensor([self.features.position_of[row] for row in rows])
-        tokens = {
-            name: Tokens(one.values[at], one.present[at], None if one.kind is None else one.kind[at])
-            for name, one in self.features.tokens.items()
-            if name in self.names
-        }
-        if "slides" in self.names and self.features.slides is not None:
-            tokens["slides"] = self._slides(rows, patches, generator)
-        background = {}
-        if "background" in self.names:
-            kind = self.features.type_of[at]
-            background = {
-                name: Tokens(
-                    one.values[kind], one.present[kind], None if one.kind is None else one.kind[kind]
-                )
-                for name, one in self.features.background.items()
-            }
-        return CaseBatch(tokens, background, None if self.offset is None else self.offset[at])
-
-    def _slides(self, rows: Sequence[int], patches: int | None, generator: torch.Generator | None) -> Tokens:
-        slides, scaler = self.features.slides, self.features.scaler
-        assert slides is not None
-        assert scaler is not None
-        bags = []
-        for row in rows:
-            bag = slides.bag(row)
-            if patches is not None and len(bag) > patches:
-                chosen = torch.randperm(len(bag), generator=generator)[:patches].sort().values.numpy()
-                bag = bag[chosen]
-            bags.append(scaler(bag))
-        longest = max(1, *(len(bag) for bag in bags))
-        values = np.zeros((len(bags), longest, slides.width), dtype=np.float32)
-        present = np.zeros(values.shape[:2], dtype=bool)
-        for position, bag in enumerate(bags):
-            values[position, : len(bag)] = bag
-            present[position, : len(bag)] = True
-        return _tokens(values, present)

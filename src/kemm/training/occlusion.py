@@ -20,9 +20,10 @@ from kemm.model.batch import CaseBatch, Tokens
 from kemm.model.kemm import KEMM
 from kemm.training.comparators import ModelSpec
 from kemm.training.dataset import StudyData
-from kemm.training.features import RISKS, SENTENCE, WHOLE_REPORT, CaseFeatures, FoldTransforms, Reader
+from kemm.training.features import RISKS, SENTENCE, WHOLE_REPORT, CaseFeatures, FoldTransforms
 from kemm.training.linear import Stack, View
 from kemm.training.patch_attention import PatchAttention
+from kemm.training.reading import Reader
 
 Array = NDArray[np.float64]
 Member = tuple[KEMM, Stack | None]
@@ -171,8 +172,8 @@ def _subset(features: CaseFeatures, positions: Sequence[int]) -> CaseFeatures:
 
 def _drop(name: str) -> Callable[[CaseBatch], CaseBatch]:
     def change(batch: CaseBatch) -> CaseBatch:
-        one = batch.tokens[name]
-        return replace(batch, tokens={**batch.tokens, name: one.without(torch.ones_like(one.present))})
+        one = batch.bags[name]
+        return replace(batch, bags={**batch.bags, name: replace(one, bag_of=(-1,) * len(one))})
 
     return change
 
@@ -300,28 +301,36 @@ def _attention(
     totals: dict[tuple[str, str, str], list[float]] = {}
     for start in range(0, len(part.rows), AT_ONCE):
         rows = part.rows[start : start + AT_ONCE]
-        mean: dict[str, torch.Tensor] = {}
+        mean: dict[str, list[torch.Tensor]] = {}
         for model, stack in predictor.members:
             model.eval()
             reader = Reader(part, predictor.spec.inputs, predictor.offset(stack, part.views))
             batch = reader.batch(rows)
             with torch.inference_mode():
                 for modality, attention in model.looks(batch).items():
-                    mean[modality] = mean.get(modality, 0) + attention / len(predictor.members)
-        for modality, weights in ((name, one.numpy()) for name, one in mean.items()):
-            present = batch.tokens[modality].present.numpy()
+                    shares = [one / len(predictor.members) for one in attention]
+                    before = mean.get(modality)
+                    mean[modality] = (
+                        [one + more for one, more in zip(before, shares, strict=True)] if before else shares
+                    )
+        for modality, weights in mean.items():
             for place, row in enumerate(rows):
-                keys = np.flatnonzero(present[place])
+                looked = weights[place].numpy()
+                keys = (
+                    np.arange(looked.shape[1])
+                    if modality in batch.bags
+                    else np.flatnonzero(batch.tokens[modality].present[place].numpy())
+                )
                 if not len(keys):
                     continue
-                count = weights.shape[1]
+                count = len(looked)
                 # Learned queries have no name: nobody knows what they ask.
                 queries = (
                     [""] * count
                     if any(modality in model.learned for model, _ in predictor.members)
                     else _queries(data, part, predictor.spec, start + place, modality, count)
                 )
-                relative = weights[place][:, keys] * len(keys)
+                relative = looked[:, keys] * len(keys)
                 case = data.cohort.ids[row]
                 if modality == "genes" and transforms.genes is not None:
                     names = [transforms.genes.names[key] for key in keys]

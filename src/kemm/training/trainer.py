@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -204,17 +204,15 @@ def _one_epoch(
 def drop_tokens(batch: CaseBatch, chance: float, generator: torch.Generator) -> CaseBatch:
     """The batch with each token absent by `chance`: knowledge and modalities must do without one another.
 
-    Patches are spared: `TrainingConfig.patches` draws among them already.
+    Bags are spared: `TrainingConfig.patches` draws among patches already.
     """
     if chance == 0:
         return batch
     tokens = {
-        name: one
-        if name == "slides"
-        else one.without(torch.rand(one.present.shape, generator=generator) < chance)
+        name: one.without(torch.rand(one.present.shape, generator=generator) < chance)
         for name, one in batch.tokens.items()
     }
-    return CaseBatch(tokens, batch.background, batch.offset)
+    return replace(batch, tokens=tokens)
 
 
 @dataclass(frozen=True)

@@ -43,13 +43,16 @@ class SlideBags:
     offsets: NDArray[np.int64]
     slides: tuple[tuple[PackedSlide, ...], ...] = ()
     """Of each case, in the order of its patches; empty where they are not files of patches."""
+    means: NDArray[np.float32] | None = None
+    """Mean patch of each case, (case, width), zero where it has none. None for tables of measurements, which may lack
+    values and have tails: those are looked at one by one."""
 
     def __reduce__(self) -> tuple[object, ...]:
         # For a worker: pickled as it is, a memory map would be sent with all its bytes.
         mapped = self.features.filename if isinstance(self.features, np.memmap) else None
         if mapped is None:
-            return SlideBags, (self.features, self.offsets, self.slides)
-        return _mapped, (Path(mapped), self.offsets, self.slides)
+            return SlideBags, (self.features, self.offsets, self.slides, self.means)
+        return _mapped, (Path(mapped), self.offsets, self.slides, self.means)
 
     @property
     def width(self) -> int:
@@ -79,6 +82,8 @@ def pack_slides(
 ) -> tuple[tuple[PackedSlide, ...], ...]:
     """Write the packed features (.npy) and the offsets (.npy) of the cases, in their order; returns their slides.
 
+    Beside the features, means.npy gets the mean patch of each case, unless the source is a table.
+
     Raises:
         InputError: A file has another width than the first; a file or the table is not readable; the
             disk is full.
@@ -100,6 +105,7 @@ def _pack(
 ) -> tuple[tuple[PackedSlide, ...], ...]:
     slides: list[list[PackedSlide]] = [[] for _ in case_ids]
     lengths = np.zeros(len(case_ids), dtype=np.int64)
+    sums: dict[int, NDArray[np.float64]] = {}
     width, writer = 0, None
     with features.open("wb") as handle:
         for row, bag, name in _bags(source, case_ids):
@@ -121,16 +127,23 @@ def _pack(
             lengths[row] += bag.shape[0]
             if source.table is None:
                 slides[row].append(PackedSlide.of(name, bag))
+                sums[row] = sums.get(row, 0) + bag.sum(axis=0, dtype=np.float64)
             on_slide()
         if writer is None:
             raise InputError("no slide of any case could be read. Look at the slides section of study.yaml.")
         handle.seek(0)
         handle.write(_npy_header((int(lengths.sum()), width), np.dtype(writer)))
     np.save(offsets, np.concatenate([[0], lengths.cumsum()]), allow_pickle=False)
+    if source.table is None:
+        means = np.zeros((len(case_ids), width), dtype=np.float32)
+        for row, total in sums.items():
+            means[row] = total / max(lengths[row], 1)
+        np.save(features.with_name(MEANS), means, allow_pickle=False)
     return tuple(map(tuple, slides))
 
 
 HEADER_BYTES = 128
+MEANS = "means.npy"
 
 
 def _npy_header(shape: tuple[int, int], dtype: np.dtype[np.floating]) -> bytes:
@@ -160,10 +173,19 @@ def _bags(source: SlideSource, case_ids: Sequence[str]) -> Iterator[tuple[int, N
 
 def open_slides(features: Path, offsets: Path, slides: tuple[tuple[PackedSlide, ...], ...] = ()) -> SlideBags:
     """Packed slides, memory-mapped. `slides`: what `pack_slides` returned."""
-    return _mapped(features, np.load(offsets, allow_pickle=False), slides)
+    means = features.with_name(MEANS)
+    return _mapped(
+        features,
+        np.load(offsets, allow_pickle=False),
+        slides,
+        np.load(means, allow_pickle=False) if means.is_file() else None,
+    )
 
 
 def _mapped(
-    features: Path, offsets: NDArray[np.int64], slides: tuple[tuple[PackedSlide, ...], ...]
+    features: Path,
+    offsets: NDArray[np.int64],
+    slides: tuple[tuple[PackedSlide, ...], ...],
+    means: NDArray[np.float32] | None,
 ) -> SlideBags:
-    return SlideBags(np.load(features, mmap_mode="r", allow_pickle=False), offsets, slides)
+    return SlideBags(np.load(features, mmap_mode="r", allow_pickle=False), offsets, slides, means)

@@ -15,7 +15,7 @@ from kemm.modalities.slides.naming import SHOWN_SLIDES, case_of_name, listed_nam
 from kemm.modalities.slides.reader import SLIDE_SUFFIXES
 
 FEATURE_SUFFIXES = (".h5", ".hdf5", ".pt", ".pth", ".npy", ".safetensors")
-PACKING = 3
+PACKING = 4
 """Raised when the same files would be packed in another way."""
 PROBED_BYTES = 256 * 2**20
 """Feature files are opened before a run up to this total; the rest of a large study when they are packed."""

@@ -1,0 +1,236 @@
+"""What attention pools from bags of patches, without a product for each patch that queries could take instead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from kemm.model.batch import Bags
+
+LARGEST_SCORES = 2**25
+"""Scores that are held at once: rows of queries that look at one bag are taken in groups below it."""
+
+
+def pool(
+    bags: Bags,
+    weight: Float[Tensor, "member feature width"],
+    bias: Float[Tensor, "member width"],
+    query: Float[Tensor, "case row width"],
+    *,
+    kept: Float[Tensor, "case feature"] | None = None,
+    linear: bool = False,
+) -> Float[Tensor, "case row width"]:
+    """softmax(query hᵀ) h of each case, where h = gelu(patches weight + bias) are its adapted patches.
+
+    Queries are few and patches many. With keys and values folded into the queries and into what is pooled
+    (`KECM`), the adapter is all that is left to do for each patch; and if it is linear, not even that: it goes
+    into queries and pooled patches too. Zero for a case without patches.
+
+    Args:
+        bags: features; their mean and scale are folded into the weights here.
+        query: rows of queries, all heads, scaled.
+        kept: what dropout makes of a case's features, the same for all its patches.
+        linear: h without gelu.
+
+    The members' cases follow one another, as many of each.
+    """
+    members = weight.shape[0]
+    each = len(bags) // members
+    if bags.mean is not None and bags.scale is not None:
+        weight = weight / bags.scale[..., None]
+        shift = bags.mean.expand(members, -1)
+        if kept is None:
+            bias = bias - torch.einsum("mf,mfw->mw", shift, weight)
+        else:
+            shifted = kept.view(members, each, -1) * shift[:, None]
+            bias = bias[:, None] - torch.einsum("mcf,mfw->mcw", shifted, weight)
+    rows = (bias if bias.ndim == 3 else bias[:, None].expand(-1, each, -1)).reshape(len(bags), -1)
+    features, width, asked = weight.shape[1], weight.shape[2], query.shape[1]
+    # Operations a patch: through the adapter, then scores and sums at its width; or both at the features' width.
+    if linear and 2 * asked * features < features * width + 2 * asked * width:
+        own = weight.repeat_interleave(each, dim=0)
+        if kept is not None:
+            own = own * kept[..., None]
+        seen = _Look.apply(bags, query @ own.transpose(1, 2))  # type: ignore[no-untyped-call]
+        there = bags.case_present[:, None, None]
+        folded: Tensor = (seen @ own + rows[:, None]) * there
+        return folded
+    pooled: Tensor = _Pool.apply(bags, weight, rows, query, kept, linear)  # type: ignore[no-untyped-call]
+    return pooled
+
+
+def looks(
+    bags: Bags,
+    weight: Float[Tensor, "member feature width"],
+    bias: Float[Tensor, "member width"],
+    query: Float[Tensor, "case row width"],
+    *,
+    heads: int,
+    linear: bool = False,
+) -> list[Float[Tensor, "query patch"]]:
+    """The attention that `pool` pays, mean over heads, by case. No gradient."""
+    members = weight.shape[0]
+    if bags.mean is not None and bags.scale is not None:
+        weight = weight / bags.scale[..., None]
+        bias = bias - torch.einsum("mf,mfw->mw", bags.mean.expand(members, -1), weight)
+    found = []
+    starts = bags.starts
+    for case, bag in enumerate(bags.cases):
+        patches = bags.values[starts[bag] :][: bags.lengths[bag] if bag >= 0 else 0]
+        member = case * members // len(bags)
+        adapted = torch.addmm(bias[member], patches.to(weight.dtype), weight[member])
+        attention = (query[case] @ (adapted if linear else nn.functional.gelu(adapted)).T).softmax(dim=-1)
+        found.append(attention.unflatten(0, (heads, -1)).mean(dim=0))
+    return found
+
+
+def _of_bags(bags: Bags, members: int) -> list[tuple[int, list[int], list[int]]]:
+    """(bag, its cases, the member of each), of bags that hold a patch and that a case has."""
+    cases: dict[int, list[int]] = {}
+    for case, bag in enumerate(bags.cases):
+        if bag >= 0 and bags.lengths[bag]:
+            cases.setdefault(bag, []).append(case)
+    each = len(bags) // members
+    return [(bag, of, [case // each for case in of]) for bag, of in sorted(cases.items())]
+
+
+class _Pool(torch.autograd.Function):
+    """Bag by bag, for all members that have the bag; the backward is written out, as features need no gradient.
+
+    Kept for it: what the adapter gives before its gelu. Scores are made again.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        bags: Bags,
+        weight: Tensor,
+        bias: Tensor,
+        query: Tensor,
+        kept: Tensor | None,
+        linear: bool,
+    ) -> Tensor:
+        kind = _kind(bags, weight)
+        plan = _of_bags(bags, weight.shape[0])
+        pooled = torch.zeros_like(query)
+        before = []
+        starts = bags.starts
+        for bag, cases, members in plan:
+            patches = bags.values[starts[bag] :][: bags.lengths[bag]].to(kind)
+            own = _own(weight, kept, cases, members)
+            adapted = patches @ own.to(kind)
+            adapted += bias[cases].flatten().to(kind)
+            hidden = _hidden(adapted, len(cases), linear)
+            asks = query[cases].to(kind)
+            for some in _groups(len(cases), query.shape[1] * len(patches)):
+                attention = _full(torch.bmm(asks[some], hidden[some].mT)).softmax(dim=-1)
+                pooled[cases[some]] = torch.bmm(attention.to(kind), hidden[some]).to(query.dtype)
+            before.append(adapted)
+        ctx.bags, ctx.plan, ctx.linear = bags, plan, linear
+        ctx.save_for_backward(weight, query, pooled, kept, *before)
+        return pooled
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+        weight, query, pooled, kept, *before = ctx.saved_tensors
+        bags, kind = ctx.bags, _kind(ctx.bags, weight)
+        to_weight, to_bias = torch.zeros_like(weight), weight.new_zeros(len(bags), weight.shape[2])
+        to_query = torch.zeros_like(query)
+        starts = bags.starts
+        for (bag, cases, members), adapted in zip(ctx.plan, before, strict=True):
+            patches = bags.values[starts[bag] :][: bags.lengths[bag]].to(kind)
+            hidden = _hidden(adapted, len(cases), ctx.linear)
+            asks, back = query[cases].to(kind), gradient[cases].to(kind)
+            to_hidden = torch.empty_like(hidden)
+            for some in _groups(len(cases), query.shape[1] * len(patches)):
+                attention = _full(torch.bmm(asks[some], hidden[some].mT)).softmax(dim=-1)
+                # In half precision, what a softmax takes away must be of the rounded gradient, or it does not cancel.
+                correction = (gradient[cases[some]] * pooled[cases[some]]).sum(dim=-1, keepdim=True)
+                scores = _full(torch.bmm(back[some], hidden[some].mT))
+                if kind == torch.bfloat16:
+                    correction = (attention * scores).sum(dim=-1, keepdim=True)
+                scores = (attention * (scores - correction)).to(kind)
+                to_query[cases[some]] = torch.bmm(scores, hidden[some]).to(query.dtype)
+                torch.bmm(attention.to(kind).mT, back[some], out=to_hidden[some])
+                to_hidden[some] += torch.bmm(scores.mT, asks[some])
+            flat = to_hidden.transpose(0, 1).reshape(len(patches), -1)
+            if not ctx.linear:
+                flat = torch.ops.aten.gelu_backward(flat, adapted)
+            made = (patches.T @ flat).to(weight.dtype).view(weight.shape[1], len(cases), -1).transpose(0, 1)
+            if kept is not None:
+                made = made * kept[cases][..., None]
+            to_weight.index_add_(0, torch.tensor(members, device=weight.device), made)
+            to_bias[cases] = _full(flat).sum(dim=0).view(len(cases), -1).to(weight.dtype)
+        return None, to_weight, to_bias, to_query, None, None
+
+
+class _Look(torch.autograd.Function):
+    """softmax(query xᵀ) x: attention to the features themselves."""
+
+    @staticmethod
+    def forward(ctx: Any, bags: Bags, query: Tensor) -> Tensor:
+        kind = _kind(bags, query)
+        seen = torch.zeros_like(query)
+        starts = bags.starts
+        for bag, cases, _ in _of_bags(bags, 1):
+            patches = bags.values[starts[bag] :][: bags.lengths[bag]].to(kind)
+            for some in _groups(len(cases), query.shape[1] * len(patches)):
+                asks = query[cases[some]].to(kind).flatten(0, 1)
+                attention = _full(asks @ patches.T).softmax(dim=-1)
+                seen[cases[some]] = (attention.to(kind) @ patches).to(query.dtype).view(-1, *query.shape[1:])
+        ctx.bags = bags
+        ctx.save_for_backward(query, seen)
+        return seen
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+        query, seen = ctx.saved_tensors
+        bags, kind = ctx.bags, _kind(ctx.bags, query)
+        to_query = torch.zeros_like(query)
+        starts = bags.starts
+        for bag, cases, _ in _of_bags(bags, 1):
+            patches = bags.values[starts[bag] :][: bags.lengths[bag]].to(kind)
+            for some in _groups(len(cases), query.shape[1] * len(patches)):
+                at = cases[some]
+                asks, back = query[at].to(kind).flatten(0, 1), gradient[at].to(kind).flatten(0, 1)
+                attention = _full(asks @ patches.T).softmax(dim=-1)
+                scores = _full(back @ patches.T)
+                correction = (gradient[at] * seen[at]).flatten(0, 1).sum(dim=-1, keepdim=True)
+                if kind == torch.bfloat16:
+                    correction = (attention * scores).sum(dim=-1, keepdim=True)
+                scores = (attention * (scores - correction)).to(kind)
+                to_query[at] = (scores @ patches).to(query.dtype).view(-1, *query.shape[1:])
+        return None, to_query
+
+
+def _kind(bags: Bags, weight: Tensor) -> torch.dtype:
+    """Products are of the patches' precision where that is bfloat16, else of the weights'."""
+    return torch.bfloat16 if bags.values.dtype == torch.bfloat16 else weight.dtype
+
+
+def _full(values: Tensor) -> Tensor:
+    """Softmax and sums are never of half precision."""
+    return values.float() if values.dtype == torch.bfloat16 else values
+
+
+def _own(weight: Tensor, kept: Tensor | None, cases: Sequence[int], members: Sequence[int]) -> Tensor:
+    """The adapters of some cases side by side, (feature, case times width)."""
+    own = weight[members]
+    if kept is not None:
+        own = own * kept[cases][..., None]
+    return own.transpose(0, 1).reshape(weight.shape[1], -1)
+
+
+def _hidden(adapted: Tensor, cases: int, linear: bool) -> Float[Tensor, "case patch width"]:
+    values = adapted if linear else nn.functional.gelu(adapted)
+    return values.view(len(adapted), cases, -1).transpose(0, 1)
+
+
+def _groups(cases: int, scores: int) -> list[slice]:
+    """Cases whose scores fit in memory together."""
+    step = max(1, LARGEST_SCORES // max(1, scores))
+    return [slice(start, start + step) for start in range(0, cases, step)]
