@@ -57,8 +57,8 @@ def test_every_record_can_be_asked_for_by_name() -> None:
 @pytest.mark.parametrize("record", RECORDS.values(), ids=lambda record: record.name)
 def test_a_record_is_plausible(record: Any) -> None:
     assert record.page.startswith("https://")
-    # 20x is half a micrometre a pixel, 10x one: nothing was trained beyond.
-    assert 0.4 <= record.tile_side_um / record.tile_px <= 1.0
+    # 20x is half a micrometre a pixel, 10x one, of which 256 pixels are made 224: nothing was trained beyond.
+    assert 0.4 <= record.tile_side_um / record.tile_px <= 256 / 224
     assert all(0.3 < value < 0.8 for value in record.mean)
     assert all(0.1 < value < 0.3 for value in record.std)
     assert record.hub is None or record.page.endswith(record.hub)

@@ -175,6 +175,8 @@ class TiledFeatures:
     """(patch, 2), in the unit of whoever wrote them."""
     attributes: Mapping[str, str | float]
     """Of the file, of the coordinates and of the features, whichever says a name first."""
+    dataset: str
+    """What the features are called in the file: "features", or "feats"."""
 
 
 def read_tiled_features(path: Path) -> TiledFeatures:
@@ -218,7 +220,7 @@ def read_tiled_features(path: Path) -> TiledFeatures:
                     plain = _plain_attribute(value)
                     if plain is not None:
                         attributes.setdefault(str(key), plain)
-            return TiledFeatures(values, places, attributes)
+            return TiledFeatures(values, places, attributes, name)
     except (OSError, RuntimeError, KeyError) as error:
         raise InputError(
             f"{path}: this is not a whole HDF5 file ({error}). Copy or extract it again."
@@ -231,8 +233,9 @@ def _plain_attribute(value: Any) -> str | float | None:
 
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
-    if isinstance(value, np.ndarray) and value.size == 1:
-        value = value.item()
+    # CLAM writes one factor for each direction.
+    if isinstance(value, np.ndarray) and value.size and (value == value.flat[0]).all():
+        value = value.flat[0]
     if isinstance(value, str):
         return value
     if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, (bool, np.bool_)):

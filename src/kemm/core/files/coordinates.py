@@ -20,6 +20,8 @@ MOST_PATCHES = 5_000_000
 def read_coordinates(path: Path) -> tuple[NDArray[np.float64], dict[str, Any]] | None:
     """The dataset "coords" (patch, 2) of an .h5 with its attributes and the file's; None where there is none.
 
+    Nor are there any in a file of STAMP's, known by "feats": it writes micrometres, or pixels of a picture of its own.
+
     Raises:
         InputError: Damaged, or of another shape.
         PolicyError: Kept in other files.
@@ -32,7 +34,7 @@ def read_coordinates(path: Path) -> tuple[NDArray[np.float64], dict[str, Any]] |
     try:
         with h5py.File(path, "r", locking=False) as handle:
             name = next((name for name in NAMES if handle.get(name, getlink=True) is not None), None)
-            if name is None:
+            if name is None or "feats" in handle:
                 return None
             if not isinstance(handle.get(name, getlink=True), h5py.HardLink):
                 raise PolicyError(
