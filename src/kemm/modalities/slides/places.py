@@ -63,7 +63,7 @@ def _of_bag(path: Path) -> Places | None:
     return Places(about.slide, bag.coordinates, side or grid_step(bag.coordinates), about.mpp)
 
 
-def grid_step(coordinates: NDArray[np.integer]) -> float:
+def grid_step(coordinates: NDArray[np.number]) -> float:
     """The smallest step between tiles in a column or in a row; a lone tile is taken to be 256 pixels wide."""
     steps = np.concatenate([np.diff(np.unique(coordinates[:, axis])) for axis in (0, 1)])
     return float(steps.min()) if len(steps) else 256.0
