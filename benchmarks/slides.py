@@ -212,6 +212,7 @@ def page(asked: argparse.Namespace) -> str:
             "| workers | tiles/s | against the first | computed a tile |\n| --- | --- | --- | --- |",
             *compare_workers([wide], asked.workers, asked.rounds),
         ]
+        parts.append(_load())
         _tell("compared workers")
     if asked.large:
         parts += _large_section(asked)
@@ -230,6 +231,7 @@ def _large_section(asked: argparse.Namespace) -> list[str]:
         ran, memory = extract_large(path, encoder, workers)
     _tell("extracted the large slide")
     peaks = sorted(memory.workers.values(), reverse=True)[:workers]  # Python's own helper comes last
+    load = _load()
     each = ", ".join(f"{peak:.2f}" for peak in peaks) or "none"
     return [
         "\n## A large slide\n",
@@ -245,6 +247,7 @@ def _large_section(asked: argparse.Namespace) -> list[str]:
         f"| peak memory, all added up | {memory.at_most:.2f} GB |",
         f"| most at one moment, what is shared counted once | {memory.together:.2f} GB |",
         f"| the bag | {ran.bag_bytes:,} bytes, {ran.bag_bytes / ran.tiles:.1f} a tile |",
+        load,
     ]
 
 
@@ -274,6 +277,13 @@ def _encoders_section(asked: argparse.Namespace) -> list[str]:
         "| encoder | tiles/s | GFLOP a tile | share |\n| --- | --- | --- | --- |",
         *rows,
     ]
+
+
+def _load() -> str:
+    return (
+        f"\nProcesses that wanted a core meanwhile: {os.getloadavg()[0]:.1f}, on {os.cpu_count()}. Where that is more than "
+        "the cores and this program's own, times of the clock say more of the machine's other work than of kemm."
+    )
 
 
 def _tell(what: str) -> None:
