@@ -14,8 +14,8 @@ from kemm.modalities.slides.encoders.records import RECORDS, EncoderRecord
 
 START, END = "<!-- table of records -->", "<!-- end of table -->"
 HEAD = """\
-| `encoder.name` | encoder | architecture | dim | tile | licence of the weights | access |
-| --- | --- | --- | --- | --- | --- | --- |
+| `encoder.name` | encoder | architecture | dim | tile | disk | licence of the weights | access |
+| --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
 
@@ -24,7 +24,7 @@ def table() -> str:
     built_in = ColourTexture
     rows = [
         f"| `colour-texture` | Colour and texture | built in, no weights | {built_in.dim} | "
-        f"{_tile(built_in.tile_side_um, built_in.tile_px)} | kemm's own | none needed |"
+        f"{_tile(built_in.tile_side_um, built_in.tile_px)} | {_disk(built_in.dim)} | kemm's own | none needed |"
     ]
     rows += [_row(record) for record in RECORDS.values()]
     return HEAD + "\n".join(rows)
@@ -38,14 +38,20 @@ def _row(record: EncoderRecord) -> str:
     }[record.library]
     title = record.title + (" (of whole slides)" if record.level == "slide" else "")
     access = f"[{'ask for it' if record.gated else 'open'}]({record.page})"
+    disk = _disk(record.dim) if record.level == "tile" else "-"
     return (
         f"| `{record.name}` | {title} | {how} | {record.dim} | {_tile(record.tile_side_um, record.tile_px)} | "
-        f"{record.licence} | {access} |"
+        f"{disk} | {record.licence} | {access} |"
     )
 
 
 def _tile(side_um: float, side_px: int) -> str:
     return f"{side_um:g} µm, {side_px} px"
+
+
+def _disk(dim: int) -> str:
+    """Of 1,000 slides of 10,000 tiles: 16 bits a number, and two whole numbers for the place."""
+    return f"{(2 * dim + 8) * 10_000 * 1_000 / 1e9:.1f} GB"
 
 
 def with_table(page: str) -> str:

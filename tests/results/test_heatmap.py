@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from documents import NASTY, Document
 from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from kemm.results.heatmap import (
@@ -21,6 +22,7 @@ from kemm.results.heatmap import (
     draw_heatmap,
     geojson,
     percentiles,
+    picture,
     small_heatmap,
 )
 from kemm.results.heatmap.picture import COLOURS, OPACITY, _base, _painted
@@ -185,3 +187,21 @@ def test_a_story_shows_its_heatmap_and_the_policy_lets_it() -> None:
 def test_a_heatmap_record_is_base64_and_nothing_else() -> None:
     with pytest.raises(ValueError, match="should match pattern"):
         SlideHeatmap(slide="S", png='"><script>', caption="")
+
+
+def test_words_above_a_small_picture_are_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[picture.Figure] = []
+    kept = picture.Figure.savefig
+    monkeypatch.setattr(
+        picture.Figure,
+        "savefig",
+        lambda self, *rest, **named: (made.append(self), kept(self, *rest, **named))[1],
+    )
+    places = [(100 * x, 0) for x in range(20)]
+    small_heatmap(attention([0.9, 1.1] * 10, places))
+    figure = made[0]
+    width = figure.get_figwidth() * picture.DPI
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    words = next(text for text in figure.texts if text.get_text().startswith("Attention of"))
+    assert "\n" in words.get_text()
+    assert words.get_window_extent(renderer).x1 <= width

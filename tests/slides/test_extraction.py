@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from kemm.config import Study
@@ -103,6 +104,18 @@ def test_the_same_bytes_whatever_the_number_of_workers(study: Path, tmp_path: Pa
     extract_slides(Study.load(study), encoder=MeanColour(), workers=2)
     assert first == {path.name: sha256_of(path) for path in (study / "features").glob("*.safetensors")}
     assert len(first) == 4
+
+
+def test_a_lone_slide_leaves_the_encoder_its_threads(tmp_path: Path, svs: Path) -> None:
+    folder = make_study(tmp_path / "study")
+    shutil.copy(svs, folder / "wsi" / "A.svs")
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert len(extract_slides(Study.load(folder), encoder=MeanColour(), workers=2).done) == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_run_reads_the_bags_and_gives_each_case_all_its_slides(study: Path) -> None:

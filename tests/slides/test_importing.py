@@ -39,24 +39,37 @@ def write_h5(
     return path
 
 
-def test_clams_features_and_places(tmp_path: Path) -> None:
-    said = {"patch_size": 256, "patch_level": 1, "downsample": np.array([2.0])}
-    bag = import_bag(write_h5(tmp_path / "A.h5", of_places=said), "A")
+def test_clams_features_say_nothing_of_their_tiles(tmp_path: Path) -> None:
+    bag = import_bag(write_h5(tmp_path / "A.h5"), "A", lambda name: 0.25)
     np.testing.assert_allclose(bag.features, FEATURES, atol=1e-3)
     assert (bag.coordinates == PLACES).all()
-    assert (bag.about.tool, bag.about.tile_side_px, bag.about.mpp) == ("CLAM", 512, None)
-    assert bag.about.encoder == "unknown"
+    assert (bag.about.tool, bag.about.encoder) == ("unknown", "unknown")
+    assert (bag.about.tile_side_px, bag.about.tile_side_um) == (None, None)
     assert bag.about.source_sha256 == sha256_of(tmp_path / "A.h5")
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        {"patch_size": 256, "level0_magnification": 40, "target_magnification": 20},
-        {"patch_size": 256, "patch_size_level0": 512, "level0_magnification": 40, "overlap": 0},
-    ],
-)
-def test_tridents_attributes_give_the_side_at_full_resolution(tmp_path: Path, said: dict[str, Any]) -> None:
+def test_what_clams_patches_say_is_taken_where_it_was_copied_over(tmp_path: Path) -> None:
+    said = {"patch_size": 256, "patch_level": 1, "downsample": np.array([2.0, 2.0])}
+    bag = import_bag(write_h5(tmp_path / "A.h5", of_places=said), "A")
+    assert (bag.about.tool, bag.about.tile_side_px, bag.about.mpp) == ("CLAM", 512, None)
+
+
+OF_TRIDENT = {
+    "patch_size": 256,
+    "patch_size_level0": 512,
+    "level0_magnification": 40,
+    "target_magnification": 20,
+    "overlap": 0,
+    "name": "A",
+    "savetodir": "20x_256px_0px_overlap",
+    "level0_width": 50_000,
+    "level0_height": 40_000,
+}
+
+
+@pytest.mark.parametrize("left_out", ["savetodir", "patch_size_level0"])
+def test_tridents_attributes_give_the_side_at_full_resolution(tmp_path: Path, left_out: str) -> None:
+    said = {name: value for name, value in OF_TRIDENT.items() if name != left_out}
     path = write_h5(tmp_path / "A.h5", PLACES[None], of_places=said, features=FEATURES[None])
     bag = import_bag(path, "A", lambda name: 0.25)
     assert (bag.about.tool, bag.about.tile_side_px, bag.about.tile_side_um) == ("TRIDENT", 512, 128)
@@ -69,6 +82,22 @@ def test_clams_two_equal_scales_are_one_number(tmp_path: Path) -> None:
     assert (bag.about.tool, bag.about.tile_side_px, bag.about.tile_side_um) == ("CLAM", 1024, 256)
 
 
+def test_tridents_encoder_is_in_the_file_or_in_the_name_of_its_folder(tmp_path: Path) -> None:
+    path = write_h5(tmp_path / "features_uni_v2" / "A.h5", of_places=OF_TRIDENT)
+    assert import_bag(path, "A").about.encoder == "uni_v2"
+    with h5py.File(path, "a") as handle:
+        handle["features"].attrs["encoder"] = "conch_v15"
+    assert import_bag(path, "A").about.encoder == "conch_v15"
+    elsewhere = write_h5(tmp_path / "moved" / "A.h5", of_places=OF_TRIDENT)
+    assert import_bag(elsewhere, "A").about.encoder == "unknown"
+
+
+def test_a_slides_own_vector_is_no_bag(tmp_path: Path) -> None:
+    path = write_h5(tmp_path / "slide_features_titan" / "A.h5", of_places=OF_TRIDENT, features=FEATURES[0])
+    with pytest.raises(InputError, match=r"must be floats of shape \(patch, width\)"):
+        import_bag(path, "A")
+
+
 def test_stamps_micrometres_become_pixels_where_the_resolution_is_known(tmp_path: Path) -> None:
     said = {"stamp_version": "2.3.0", "unit": "um", "tile_size_um": 256.0, "extractor": "uni2-abc"}
     path = write_h5(tmp_path / "A.h5", PLACES / 2.0, name="feats", of_file=said)
@@ -79,6 +108,29 @@ def test_stamps_micrometres_become_pixels_where_the_resolution_is_known(tmp_path
     unknown = import_bag(path, "A")
     assert (unknown.coordinates == UNKNOWN).all()
     assert (unknown.about.tile_side_um, unknown.about.tile_side_px) == (256, None)
+
+
+def test_stamp_2_0_calls_the_side_otherwise(tmp_path: Path) -> None:
+    said = {"unit": "um", "tile_size": 256.0, "extractor": "ctranspath"}
+    bag = import_bag(
+        write_h5(tmp_path / "A.h5", PLACES / 2.0, name="feats", of_file=said), "A", lambda name: 0.5
+    )
+    assert (bag.about.tool, bag.about.tile_side_um) == ("STAMP", 256)
+    assert (bag.coordinates == PLACES).all()
+
+
+def test_stamp_1_wrote_places_on_a_picture_of_its_own(tmp_path: Path) -> None:
+    path = write_h5(tmp_path / "A.h5", PLACES // 512 * 224, name="feats", of_file={"extractor": "xiyuewang"})
+    bag = import_bag(path, "A", lambda name: 0.5)
+    assert (bag.coordinates == PLACES).all()
+    assert (bag.about.tool, bag.about.tile_side_um, bag.about.tile_side_px) == ("STAMP", 256, 512)
+    assert (import_bag(path, "A").coordinates == UNKNOWN).all()
+
+
+def test_places_in_no_known_unit_are_not_guessed(tmp_path: Path) -> None:
+    bag = import_bag(write_h5(tmp_path / "A.h5", PLACES, name="feats"), "A", lambda name: 0.5)
+    assert (bag.coordinates == UNKNOWN).all()
+    assert (bag.about.tile_side_um, bag.about.tile_side_px) == (None, None)
 
 
 def test_a_pt_has_features_but_no_places(tmp_path: Path) -> None:

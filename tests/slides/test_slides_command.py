@@ -83,6 +83,14 @@ def test_features_of_others_are_imported(kemm: Kemm, study: Path, tmp_path: Path
     assert "A-1: imported features are kept" in kept.out
 
 
+def test_the_preview_is_one_column_on_a_phone(kemm: Kemm, study: Path) -> None:
+    kemm("slides", study, "--encoder", "mean-colour", "--preview", "--workers", 1)
+    page = (study / "features" / "preview.html").read_text()
+    # Of rules that are equally specific the last counts: the one for narrow screens must come after.
+    columns = re.findall(r"\.frame \{[^}]*grid-template-columns: ([^;]*);", page)
+    assert columns[-1].startswith("minmax(0,")
+
+
 def test_preview_and_import_are_two_things(kemm: Kemm, study: Path) -> None:
     said = kemm("slides", study, "--preview", "--import", study)
     assert (said.code, "Ask for one of them" in said.err) == (2, True)

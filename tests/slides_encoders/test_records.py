@@ -7,11 +7,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
 
 from kemm.modalities.slides import TILE_ENCODERS
+from kemm.modalities.slides.bag import BagAbout, SlideBag, write_bag
 from kemm.modalities.slides.encoders import RECORDS
 from kemm.modalities.slides.encoders.by_timm import TimmFeatures, _named
 
@@ -57,8 +59,8 @@ def test_every_record_can_be_asked_for_by_name() -> None:
 @pytest.mark.parametrize("record", RECORDS.values(), ids=lambda record: record.name)
 def test_a_record_is_plausible(record: Any) -> None:
     assert record.page.startswith("https://")
-    # 20x is half a micrometre a pixel, 10x one: nothing was trained beyond.
-    assert 0.4 <= record.tile_side_um / record.tile_px <= 1.0
+    # 20x is half a micrometre a pixel, 10x one, of which 256 pixels are made 224: nothing was trained beyond.
+    assert 0.4 <= record.tile_side_um / record.tile_px <= 256 / 224
     assert all(0.3 < value < 0.8 for value in record.mean)
     assert all(0.1 < value < 0.3 for value in record.std)
     assert record.hub is None or record.page.endswith(record.hub)
@@ -78,3 +80,17 @@ def test_the_documentation_lists_them_as_the_records_say() -> None:
     assert page == script().with_table(page), "run `make docs-reference`"
     for name in [*RECORDS, "colour-texture"]:
         assert page.count(f"\n| `{name}` |") == 1
+
+
+def test_the_disk_that_the_documentation_tells_is_that_of_a_bag(tmp_path: Path) -> None:
+    tiles, dim = 5_000, 1024
+    bag = SlideBag(
+        np.zeros((tiles, dim), dtype=np.float16),
+        np.zeros((tiles, 2), dtype=np.int32),
+        BagAbout(slide="A", encoder="uni/" + "0" * 64),
+    )
+    path = tmp_path / "A.safetensors"
+    write_bag(path, bag)
+    assert 0 < path.stat().st_size - tiles * (2 * dim + 8) < 1024
+    assert script()._disk(dim) == f"{path.stat().st_size / tiles * 1e7 / 1e9:.1f} GB"
+    assert "| 1,024 | 2,056 bytes | 20.6 GB |" in (ROOT / "docs" / "slides.md").read_text(encoding="utf-8")

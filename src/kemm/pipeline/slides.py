@@ -339,7 +339,15 @@ def _state(
 
 def _mapper(workers: int | None) -> Callable[..., Generator[tuple[Any, Any], None, None]]:
     count = workers or usable_cores()
-    return Processes(count) if count > 1 else _in_turn
+    processes = Processes(count)
+
+    def run(
+        function: Callable[[Any, Any], Any], context: Any, tasks: Sequence[Any]
+    ) -> Generator[tuple[Any, Any], None, None]:
+        in_turn = count == 1 or len(tasks) <= 1
+        return (_in_turn if in_turn else processes)(function, context, tasks)
+
+    return run
 
 
 def _in_turn(

@@ -38,6 +38,8 @@ class TiledFeatures:
     """(patch, 2), in the unit of whoever wrote them."""
     attributes: Attributes
     """Of the coordinates, of the file and of the features, whichever says a name first."""
+    dataset: str
+    """What the features are called in the file: "features", or "feats"."""
 
 
 def read_hdf5_features(path: Path) -> NDArray[Any]:
@@ -64,23 +66,25 @@ def read_tiled_features(path: Path) -> TiledFeatures:
         values = _features(path, dataset)
         places = _coordinates(path, handle)
         if places is None:
-            return TiledFeatures(values, None, _attributes(handle, dataset))
+            return TiledFeatures(values, None, _attributes(handle, dataset), name)
         if len(places[0]) != len(values):
             raise InputError(
                 f"{path}: {len(values):,} features and {len(places[0]):,} coordinates. Extract this slide again."
             )
-        return TiledFeatures(values, places[0], _attributes(places[1], handle, dataset))
+        return TiledFeatures(values, places[0], _attributes(places[1], handle, dataset), name)
 
 
 def read_coordinates(path: Path) -> tuple[NDArray[np.float64], Attributes] | None:
     """The places alone, (patch, 2), with attributes of theirs and the file's; None where there are none.
+
+    Nor are there any in a file of STAMP's, known by "feats": it writes micrometres, or pixels of a picture of its own.
 
     Raises:
         InputError: Damaged, or of another shape.
         PolicyError: Data kept in other files.
     """
     with _opened(path) as handle:
-        places = _coordinates(path, handle)
+        places = None if _holds(handle, "feats") else _coordinates(path, handle)
         return None if places is None else (places[0], _attributes(places[1], handle))
 
 

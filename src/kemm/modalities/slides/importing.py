@@ -11,10 +11,15 @@ from numpy.typing import NDArray
 from kemm.core.errors import InputError
 from kemm.core.files import TiledFeatures, read_features, read_tiled_features, sha256_of
 from kemm.modalities.slides.bag import UNKNOWN, BagAbout, SlideBag
+from kemm.modalities.slides.places import grid_step
 
 IMPORTED_SUFFIXES = (".h5", ".hdf5", ".pt", ".pth")
 UNKNOWN_ENCODER = "unknown"
 ENCODER_NAMES = ("encoder", "extractor", "model_name", "patch_encoder", "feature_extractor")
+TRIDENT_FOLDER = "features_"
+"""TRIDENT's folders of features end in the encoder's name; its files say it only since 2026."""
+STAMP_1_SIDE_PX, STAMP_1_SIDE_UM = 224, 256.0
+"""A tile of STAMP 1, which writes places on a picture of 256/224 micrometres a pixel, and neither unit nor side."""
 MAX_HALF = float(np.finfo(np.float16).max)
 
 
@@ -59,13 +64,11 @@ def import_bag(path: Path, name: str, mpp_of: Callable[[str], float | None] = la
         about = BagAbout(slide=name, encoder=UNKNOWN_ENCODER, source_sha256=digest, tool="CLAM (.pt)")
         return SlideBag(_halved(features, path), _nowhere(len(features)), about)
     read = read_tiled_features(path)
-    tool = _tool_of(read.attributes)
+    tool = _tool_of(read)
     coordinates, side_px, side_um, mpp = _placed(path, read, tool, mpp_of(name))
     about = BagAbout(
         slide=name,
-        encoder=next(
-            (str(read.attributes[key]) for key in ENCODER_NAMES if key in read.attributes), UNKNOWN_ENCODER
-        ),
+        encoder=_encoder_of(path, read.attributes, tool),
         tile_side_px=side_px,
         tile_side_um=side_um,
         mpp=mpp,
@@ -75,10 +78,12 @@ def import_bag(path: Path, name: str, mpp_of: Callable[[str], float | None] = la
     return SlideBag(_halved(read.features, path), coordinates, about)
 
 
-def _tool_of(attributes: Mapping[str, str | float]) -> str:
+def _tool_of(read: TiledFeatures) -> str:
+    attributes = read.attributes
     if "stamp_version" in attributes:
         return f"STAMP {attributes['stamp_version']}"
-    if str(attributes.get("unit", "")) == "um":
+    # Only STAMP calls them so.
+    if read.dataset == "feats":
         return "STAMP"
     if "level0_magnification" in attributes or "patch_size_level0" in attributes:
         return "TRIDENT"
@@ -87,17 +92,28 @@ def _tool_of(attributes: Mapping[str, str | float]) -> str:
     return "unknown"
 
 
+def _encoder_of(path: Path, attributes: Mapping[str, str | float], tool: str) -> str:
+    said = next((str(attributes[key]) for key in ENCODER_NAMES if key in attributes), None)
+    if said is None and tool == "TRIDENT":
+        said = (
+            path.parent.name.removeprefix(TRIDENT_FOLDER)
+            if path.parent.name.startswith(TRIDENT_FOLDER)
+            else None
+        )
+    return said or UNKNOWN_ENCODER
+
+
 def _placed(
     path: Path, read: TiledFeatures, tool: str, mpp: float | None
 ) -> tuple[NDArray[np.int32], float | None, float | None, float | None]:
     """Coordinates in base pixels, side of a tile in pixels and micrometres, and micrometres a pixel."""
     attributes = read.attributes
     if tool.startswith("STAMP"):
-        side_um = _number(attributes, "tile_size_um") or _number(attributes, "tile_size")
-        if read.coordinates is None or mpp is None:
+        micrometres, side_um = _of_stamp(read)
+        if micrometres is None or mpp is None:
             # Micrometres are no pixels, and which they are is not guessed.
             return _nowhere(len(read.features)), None, side_um, mpp
-        pixels = np.round(np.asarray(read.coordinates, dtype=np.float64) / mpp)
+        pixels = np.round(micrometres / mpp)
         return _whole(pixels, path), None if side_um is None else side_um / mpp, side_um, mpp
     side = _number(attributes, "patch_size_level0")
     patch = _number(attributes, "patch_size")
@@ -116,6 +132,22 @@ def _placed(
     if read.coordinates is None:
         return _nowhere(len(read.features)), side, side_um, mpp
     return _whole(np.asarray(read.coordinates, dtype=np.float64), path), side, side_um, mpp
+
+
+def _of_stamp(read: TiledFeatures) -> tuple[NDArray[np.float64] | None, float | None]:
+    """Places and the side of a tile in micrometres, as far as the version that wrote them lets know."""
+    attributes = read.attributes
+    places = None if read.coordinates is None else np.asarray(read.coordinates, dtype=np.float64)
+    if (side_um := _number(attributes, "tile_size_um")) is not None:
+        return places, side_um
+    if attributes.get("unit") == "um":
+        return places, _number(attributes, "tile_size")
+    if places is None:
+        return None, None
+    # STAMP reads its own old files by this rule.
+    if round(_number(attributes, "tile_size") or grid_step(places)) == STAMP_1_SIDE_PX:
+        return places * STAMP_1_SIDE_UM / STAMP_1_SIDE_PX, STAMP_1_SIDE_UM
+    return None, None
 
 
 def _number(attributes: Mapping[str, str | float], name: str) -> float | None:

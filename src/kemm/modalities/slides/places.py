@@ -73,7 +73,7 @@ def _some_unknown(coordinates: NDArray[np.int32]) -> bool:
     return bool((coordinates == UNKNOWN).all(axis=1).any())
 
 
-def grid_step(coordinates: NDArray[np.integer]) -> float:
+def grid_step(coordinates: NDArray[np.number]) -> float:
     """The smallest step between tiles in a column or in a row; a lone tile is taken to be 256 pixels wide."""
     steps = np.concatenate([np.diff(np.unique(coordinates[:, axis])) for axis in (0, 1)])
     return float(steps.min()) if len(steps) else 256.0

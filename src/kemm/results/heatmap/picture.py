@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
@@ -32,6 +33,10 @@ TICKS: Final = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 LONGEST_NAME: Final = 60
 BAR_SHARE: Final = 0.25
 """Of the width, at most, that the scale bar takes."""
+LINE: Final = 15
+"""Pixels from a line of small text to the next."""
+LETTER: Final = 7.0
+"""Pixels of a letter of small text; most are narrower."""
 SMALL_BYTES: Final = 100_000
 
 
@@ -133,7 +138,10 @@ def _figure(
     # A narrow slide still leaves room for the words.
     head, foot, side, room = 46.0, 30.0, 128.0, max(width, 300)
     strip = 118.0 if tile_images else 0.0
-    total_width, total_height = room + side + 24, height + head + foot + strip
+    total_width = room + side + 24
+    asked = _asked(attention, total_width - 24)
+    head += LINE * (len(asked) - 1)
+    total_height = height + head + foot + strip
     figure = Figure(figsize=(total_width / DPI, total_height / DPI))
 
     def placed(left: float, top: float, wide: float, high: float) -> Axes:
@@ -147,15 +155,28 @@ def _figure(
     if attention.mpp is not None:
         _scale_bar(axes, width, height, scale * attention.mpp)
     figure.text(12 / total_width, 1 - 16 / total_height, _plain(attention.slide), va="center", weight="bold")
-    asked = f"Attention of {_plain(attention.asked_by)}"
-    if attention.nearly_even:
-        asked += f". {NEARLY_EVEN}"
-    figure.text(12 / total_width, 1 - 34 / total_height, asked, va="center", size=9, color="#444444")
+    figure.text(
+        12 / total_width,
+        1 - 27 / total_height,
+        "\n".join(asked),
+        va="top",
+        size=9,
+        color="#444444",
+        linespacing=1.1,
+    )
     figure.text(12 / total_width, 12 / total_height, CAUTION, va="center", size=9, style="italic")
-    _legend(placed(room + 26, head + 22, 14, min(max(height - 44, 120), 300)), attention.weights, figure)
+    _legend(placed(room + 26, head + 28, 14, min(max(height - 50, 120), 300)), attention.weights, figure)
     if tile_images:
         _strip(placed, tile_images, attention, head + height + 6, room + side)
     return figure
+
+
+def _asked(attention: SlideAttention, width: int) -> list[str]:
+    """Whose attention it is, in lines that fit into the picture."""
+    text = f"Attention of {_plain(attention.asked_by)}"
+    if attention.nearly_even:
+        text += f". {NEARLY_EVEN}"
+    return textwrap.wrap(text, max(20, int(width / LETTER)))
 
 
 def _legend(axes: Axes, weights: NDArray[np.float32], figure: Figure) -> None:

@@ -1,6 +1,7 @@
 """The tile encoders of the field: what each is, how its vectors are made, and on what terms it is to be had.
 
-Facts are those of the model cards and papers. None is shipped; each has terms of its own.
+Facts are those of the model cards and papers, of their authors' programs, and of the table that TRIDENT keeps of them;
+docs/encoders.md says which could not be confirmed. None is shipped; each has terms of its own.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ _ALL = (
         tile_side_um=224.0,
         interpolation="bilinear",
         feature="pooled",
-        licence="GPL-3.0",
+        licence="GPL-3.0; its authors: for non-commercial academic purposes",
         gated=False,
         page="https://github.com/Xiyue-Wang/TransPath",
     ),
@@ -232,7 +233,7 @@ _ALL = (
         dim=1536,
         tile_px=224,
         tile_side_um=112.0,
-        licence="Apache-2.0, for research",
+        licence="Apache-2.0; its authors: for research",
         gated=True,
         page="https://huggingface.co/prov-gigapath/prov-gigapath",
     ),
@@ -319,11 +320,11 @@ _ALL = (
         architecture="Attention over CTransPath features",
         dim=768,
         tile_px=224,
-        tile_side_um=224.0,
+        tile_side_um=256.0,
         interpolation="bilinear",
         feature="pooled",
-        licence="AGPL-3.0",
-        gated=False,
+        licence="GPL-3.0 by its README, AGPL-3.0 by others; for non-commercial academic purposes",
+        gated=True,
         page="https://github.com/hms-dbmi/CHIEF",
     ),
     EncoderRecord(
