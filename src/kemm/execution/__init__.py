@@ -1,0 +1,16 @@
+"""Runs tasks here, on several processes, or on a cluster, through one `map`. Only this package knows an engine."""
+
+from kemm.execution.mapper import Mapper, run_here, usable_cores
+from kemm.execution.processes import Processes
+from kemm.execution.settings import ExecutionConfig, RayConfig, SlurmConfig, make_mapper
+
+__all__ = [
+    "ExecutionConfig",
+    "Mapper",
+    "Processes",
+    "RayConfig",
+    "SlurmConfig",
+    "make_mapper",
+    "run_here",
+    "usable_cores",
+]
