@@ -99,7 +99,9 @@ def test_no_task_starts_nothing(engine: Mapper, tmp_path: Path) -> None:
 def test_a_task_that_kills_its_workers_ends_the_run_and_says_what_to_do(
     engine: Mapper, tmp_path: Path
 ) -> None:
-    with pytest.raises(PartialError, match=r"What was finished is kept: run again to go on, with .* if it happens again"):
+    with pytest.raises(
+        PartialError, match=r"What was finished is kept: run again to go on, with .* if it happens again"
+    ):
         list(engine(work, {"folder": str(tmp_path)}, ["kill:mark", "quick:1"]))
 
 
@@ -128,7 +130,9 @@ def test_closing_the_results_ends_what_is_under_way(engine: Mapper, tmp_path: Pa
 
 def test_without_the_library_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match=r"`--on ray` needs Ray, .* `pip install 'kemm\[ray\]'` here and on each"):
+    with pytest.raises(
+        UsageError, match=r"`--on ray` needs Ray, .* `pip install 'kemm\[ray\]'` here and on each"
+    ):
         make_mapper(ExecutionConfig(on="ray"), None, tmp_path)
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(UsageError, match=r"`--on slurm` needs submitit, .* `pip install 'kemm\[slurm\]'`"):
@@ -153,5 +157,7 @@ def test_by_default_tasks_run_on_processes_of_this_machine(tmp_path: Path) -> No
 def test_here_too_one_thread_computes() -> None:
     import threadpoolctl
 
-    (_, threads), = run_here(lambda context, task: [pool["num_threads"] for pool in threadpoolctl.threadpool_info()], None, [1])
+    ((_, threads),) = run_here(
+        lambda context, task: [pool["num_threads"] for pool in threadpoolctl.threadpool_info()], None, [1]
+    )
     assert set(threads) == {1}

@@ -43,7 +43,11 @@ Overrides = Annotated[
 RunName = Annotated[str, typer.Option("--name", help="The run's name: results go to runs/NAME.")]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Processes to work with; by default one a core.", show_default=False),
+    typer.Option(
+        min=1,
+        help="Processes to work with, or tasks side by side on a cluster; by default one a core.",
+        show_default=False,
+    ),
 ]
 Backend = Annotated[
     str | None,
@@ -110,6 +114,13 @@ def check(study: StudyFolder, set_: Overrides = None) -> None:
 def run(
     study: StudyFolder,
     name: RunName = "latest",
+    on: Annotated[
+        str | None,
+        typer.Option(
+            help="Where tasks run: processes (of this machine), ray or slurm; see docs/clusters.md.",
+            show_default=False,
+        ),
+    ] = None,
     workers: Workers = None,
     set_: Overrides = None,
 ) -> None:
@@ -118,7 +129,8 @@ def run(
     from kemm.pipeline import run as run_study
     from kemm.terminal import print_models
 
-    loaded = Study.load(study, set_ or ())
+    asked = [f"execution.on={on}"] if on is not None else []
+    loaded = Study.load(study, [*asked, *(set_ or ())])
     with _progress() as progress:
         result = run_study(loaded, name=name, workers=workers, progress=progress)
     print_models(_console(), result.evaluation)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -72,7 +73,9 @@ class Slurm:
             raise cannot_write(self.shared, error) from error
         jobs = _Jobs(self._executor(folder), folder, list(tasks), self.submitit.core.utils.FailedJobError)
         try:
-            jobs.start(bytes(ForkingPickler.dumps((function, context, list(tasks)))), min(self.jobs, len(tasks)))
+            jobs.start(
+                bytes(ForkingPickler.dumps((function, context, list(tasks)))), min(self.jobs, len(tasks))
+            )
             yield from jobs.answers()
         finally:
             jobs.end()
@@ -132,14 +135,14 @@ class _Jobs:
 
     def end(self) -> None:
         """End all jobs that are queued or at work."""
+        # Those that are processes of this machine. Of Slurm's own jobs there are none.
+        here = [job._process for job in self.running.values() if getattr(job, "_process", None) is not None]
+        if self.all_answered:
+            _wait(here)
         for job in self.running.values():
-            process = getattr(job, "_process", None)  # of a job that is a process of this machine
             with contextlib.suppress(Exception):  # it may be over
-                if process is not None and self.all_answered:
-                    process.wait(SECONDS_TO_END)
                 job.cancel(check=False)
-                if process is not None:
-                    process.wait(SECONDS_TO_END)
+        _wait(here)
 
     def _submit(self, count: int) -> None:
         names = [f"job-{len(self.ended) + len(self.running) + number}" for number in range(count)]
@@ -180,6 +183,12 @@ class _Jobs:
             "What was finished is kept: run again to go on, with more of execution.slurm.memory_gb "
             "or execution.slurm.minutes if it happens again."
         )
+
+
+def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(SECONDS_TO_END)
 
 
 def _taken(folder: Path, number: int, name: str) -> Path:
