@@ -45,7 +45,7 @@ Workers = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Processes to work with, or tasks side by side on a cluster; by default one a core.",
+        help="Processes to work with, or tasks at once on a cluster; by default one a core.",
         show_default=False,
     ),
 ]
@@ -125,14 +125,21 @@ def run(
     set_: Overrides = None,
 ) -> None:
     """Prepare, train, evaluate and report. Goes on where it was stopped; skips what is done."""
-    from kemm.config import Study
-    from kemm.pipeline import run as run_study
+    from kemm.pipeline.unchanged import unchanged_run
     from kemm.terminal import print_models
 
-    asked = [f"execution.on={on}"] if on is not None else []
-    loaded = Study.load(study, [*asked, *(set_ or ())])
+    settings = [*([f"execution.on={on}"] if on is not None else []), *(set_ or ())]
+    unchanged = unchanged_run(study, name, settings)
     with _progress() as progress:
-        result = run_study(loaded, name=name, workers=workers, progress=progress)
+        if unchanged is not None:
+            result = unchanged.result
+            for line in unchanged.said:
+                progress.say(line)
+        else:
+            from kemm.config import Study
+            from kemm.pipeline import run as run_study
+
+            result = run_study(Study.load(study, settings), name=name, workers=workers, progress=progress)
     print_models(_console(), result.evaluation)
     typer.echo(f"\nreport: {result.report}")
 

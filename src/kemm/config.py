@@ -106,6 +106,14 @@ class Study:
             return resolve(path, self.folder, allowed=[self.data_root])
         return resolve(path, self.data_root, allowed=[self.folder])
 
+    def places(self, paths: Sequence[str]) -> list[str]:
+        """Everywhere that paths of study.yaml may be found: in the study, and in the data root."""
+        texts = [str(_expanded(path)) for path in paths]
+        if self.config.data_root is None:
+            return texts
+        root = _expanded(self.config.data_root)
+        return [*texts, *(str(root / text) for text in texts)]
+
     @property
     def store_folder(self) -> Path:
         """Where derived things are kept."""

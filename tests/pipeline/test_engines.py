@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from killing import KillingAtTheLast
 
 from kemm import Study, run
 from kemm.config import StudyConfig
 from kemm.core.errors import PartialError
 from kemm.execution import by_slurm, make_mapper
 from kemm.pipeline import running
-from killing import KillingAtTheLast
 from studies import Kemm, StudyFolder, Told
 
 LIBRARIES = {"ray": "ray", "slurm": "submitit"}

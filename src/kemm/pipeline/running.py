@@ -28,7 +28,7 @@ from kemm.core.store import Store
 from kemm.execution import Mapper, make_mapper
 from kemm.modalities.reports.counting import count_reports
 from kemm.modalities.slides import probe_slides
-from kemm.pipeline.inputs import Inputs, describe, read_inputs
+from kemm.pipeline.inputs import Inputs, describe, look_at_inputs, read_inputs
 from kemm.pipeline.prepare import doubt_fields, prepare
 from kemm.pipeline.progress import Progress, Silent
 from kemm.pipeline.refining import facts_of
@@ -45,6 +45,7 @@ from kemm.pipeline.runs import (
     read_run,
 )
 from kemm.pipeline.slide_attention import with_heatmaps
+from kemm.pipeline.unchanged import remember
 from kemm.results.evaluation import (
     DEFINITIONS,
     Evaluator,
@@ -97,16 +98,22 @@ def run(
     folder = named_run(study.folder, name)
     told: Progress = progress or Silent()
     faults = Faults()
+    # Before anything is read: what changes meanwhile is then seen to have changed.
+    sight = look_at_inputs(study) if study.identity else None
     inputs = read_inputs(study, faults)
     faults.raise_if_any()
     if inputs is None:
         raise InputError("the cohort could not be read")
-    told.say(inputs.first_line)
-    for warning in inputs.warnings:
-        told.say(f"warning: {warning}")
+    said = [inputs.first_line, *(f"warning: {warning}" for warning in inputs.warnings)]
+    for line in said:
+        told.say(line)
+    mapper = make_mapper(study.config.execution, workers, study.store_folder / "jobs")
     with locked(folder):
-        mapper = make_mapper(study.config.execution, workers, study.store_folder / "jobs")
-        return _Run(study, inputs, folder, mapper, told).go()
+        result = _Run(study, inputs, folder, mapper, told).go()
+        made_of = fingerprint_of(folder)
+        if sight is not None and made_of is not None:
+            remember(study.folder, name, sight, made_of, said)
+    return result
 
 
 def rebuild_report(study: Study, name: str = DEFAULT_RUN) -> Path:
