@@ -34,7 +34,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 
         monkeypatch.setattr(by_slurm, "POLL_SECONDS", 0.1)
         monkeypatch.setattr(by_slurm, "SECONDS_TO_APPEAR", 0.5)
-    config = ExecutionConfig(on=request.param, slurm=SlurmConfig(engine="local"))
+    config = ExecutionConfig(engine=request.param, slurm=SlurmConfig(here=True))
     return make_mapper(config, 2, tmp_path / "shared")
 
 
@@ -133,17 +133,17 @@ def test_without_the_library_the_remedy_is_named(tmp_path: Path, monkeypatch: py
     with pytest.raises(
         UsageError, match=r"`--on ray` needs Ray, .* `pip install 'kemm\[ray\]'` here and on each"
     ):
-        make_mapper(ExecutionConfig(on="ray"), None, tmp_path)
+        make_mapper(ExecutionConfig(engine="ray"), None, tmp_path)
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(UsageError, match=r"`--on slurm` needs submitit, .* `pip install 'kemm\[slurm\]'`"):
-        make_mapper(ExecutionConfig(on="slurm"), None, tmp_path)
+        make_mapper(ExecutionConfig(engine="slurm"), None, tmp_path)
 
 
 def test_a_machine_without_slurm_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("submitit", reason="submitit is not installed: pip install 'kemm[slurm]'")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="needs the command sbatch, which is not here"):
-        make_mapper(ExecutionConfig(on="slurm"), None, tmp_path)
+        make_mapper(ExecutionConfig(engine="slurm"), None, tmp_path)
 
 
 def test_by_default_tasks_run_on_processes_of_this_machine(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_by_default_tasks_run_on_processes_of_this_machine(tmp_path: Path) -> No
     assert isinstance(mapper, Processes)
     assert mapper.workers == 3
     with pytest.raises(ValidationError, match="'processes', 'ray' or 'slurm'"):
-        ExecutionConfig(on="dask")  # type: ignore[arg-type]
+        ExecutionConfig(engine="dask")  # type: ignore[arg-type]
 
 
 def test_here_too_one_thread_computes() -> None:

@@ -128,7 +128,7 @@ def run(
     from kemm.pipeline.unchanged import unchanged_run
     from kemm.terminal import print_models
 
-    settings = [*([f"execution.on={on}"] if on is not None else []), *(set_ or ())]
+    settings = [*([f"execution.engine={on}"] if on is not None else []), *(set_ or ())]
     unchanged = unchanged_run(study, name, settings)
     with _progress() as progress:
         if unchanged is not None:

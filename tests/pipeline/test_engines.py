@@ -28,7 +28,7 @@ def settings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
     monkeypatch.setattr(by_slurm, "POLL_SECONDS", 0.1)
     monkeypatch.setattr(by_slurm, "SECONDS_TO_APPEAR", 0.5)
-    return [f"execution.on={request.param}", "execution.slurm.engine=local"]
+    return [f"execution.engine={request.param}", "execution.slurm.here=true"]
 
 
 def test_a_run_on_an_engine_gives_the_same_bytes_and_is_then_finished_for_all(
@@ -63,7 +63,7 @@ def test_what_was_done_before_workers_were_killed_is_kept_and_the_next_run_goes_
 
 def test_where_a_run_is_computed_is_no_part_of_its_identity(study: StudyFolder) -> None:
     here = Study.load(study.path).config
-    there = Study.load(study.path, ["execution.on=ray", "execution.ray.address=auto"]).config
+    there = Study.load(study.path, ["execution.engine=ray", "execution.ray.address=auto"]).config
     assert there.execution.ray.address == "auto"
     assert there.model_dump_json() == here.model_dump_json()
     assert isinstance(here, StudyConfig)
@@ -72,4 +72,4 @@ def test_where_a_run_is_computed_is_no_part_of_its_identity(study: StudyFolder) 
 def test_the_command_line_takes_an_engine(study: StudyFolder, kemm: Kemm) -> None:
     said = kemm("run", study, "--on", "cloud")
     assert said.code == 2
-    assert "--set execution.on=cloud: execution.on cannot be 'cloud'" in said.err
+    assert "--set execution.engine=cloud: execution.engine cannot be 'cloud'" in said.err

@@ -49,7 +49,7 @@ class Slurm:
     def __init__(self, config: SlurmConfig, shared: Path, jobs: int | None = None) -> None:
         self.config, self.shared, self.jobs = config, shared, jobs or config.jobs
         self.submitit = _imported()
-        if config.engine == "slurm" and shutil.which("sbatch") is None:
+        if not config.here and shutil.which("sbatch") is None:
             raise UsageError(
                 "`--on slurm` needs the command sbatch, which is not here. Run kemm on a login node of the cluster."
             )
@@ -84,7 +84,9 @@ class Slurm:
     def _executor(self, folder: Path) -> Any:
         config = self.config
         given = {"slurm_partition": config.partition, "slurm_account": config.account}
-        executor = self.submitit.AutoExecutor(folder=folder / "jobs", cluster=config.engine)
+        executor = self.submitit.AutoExecutor(
+            folder=folder / "jobs", cluster="local" if config.here else "slurm"
+        )
         executor.update_parameters(
             name="kemm",
             timeout_min=config.minutes,

@@ -36,14 +36,15 @@ class SlurmConfig(Section):
     """A job's cores. A task computes on one thread; some clusters give memory by the core."""
     jobs: int = Field(20, ge=1)
     """Jobs at once; each does one task after another. `--workers` overrules it."""
-    engine: Literal["slurm", "local"] = "slurm"
-    """`local` starts the jobs as processes of this machine, to try the rest without a cluster."""
+    here: bool = False
+    """Start the jobs as processes of this machine, to try everything else without a cluster."""
 
 
 class ExecutionConfig(Section):
     """Where a run's tasks are computed. It shapes no result and is no part of a run's identity."""
 
-    on: Literal["processes", "ray", "slurm"] = "processes"
+    # Not called "on": YAML reads that as true.
+    engine: Literal["processes", "ray", "slurm"] = "processes"
     """Processes of this machine, or an engine; `--on` overrules it."""
     ray: RayConfig = Field(default_factory=RayConfig)
     slurm: SlurmConfig = Field(default_factory=SlurmConfig)
@@ -55,11 +56,11 @@ def make_mapper(config: ExecutionConfig, workers: int | None, shared: Path) -> M
     Raises:
         UsageError: The engine's library is not installed.
     """
-    if config.on == "ray":
+    if config.engine == "ray":
         from kemm.execution.by_ray import Ray
 
         return Ray(config.ray, workers)
-    if config.on == "slurm":
+    if config.engine == "slurm":
         from kemm.execution.by_slurm import Slurm
 
         return Slurm(config.slurm, shared, workers)

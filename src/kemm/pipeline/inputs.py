@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from kemm.config import FILE_NAME, Study
+from kemm.config import Study
 from kemm.core.clinical import read_cohort
 from kemm.core.cohort import Cohort
 from kemm.core.columns import counted
 from kemm.core.errors import Fault, Faults, InputError, KemmError
 from kemm.core.files import read_json, read_table, sha256_of
+from kemm.core.study_file import FILE_NAME
 from kemm.llm import BACKENDS, require_allowed
 from kemm.modalities.background import Background, load_background
 from kemm.modalities.encoders import TEXT_ENCODERS

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from kemm.config import FILE_NAME, Study
+from kemm.config import Study
 from kemm.core.errors import Faults, InputError
 from kemm.core.files import (
     locked,
@@ -25,6 +25,7 @@ from kemm.core.files import (
 )
 from kemm.core.provenance import environment, fingerprint
 from kemm.core.store import Store
+from kemm.core.study_file import FILE_NAME
 from kemm.execution import Mapper, make_mapper
 from kemm.modalities.reports.counting import count_reports
 from kemm.modalities.slides import probe_slides
@@ -91,7 +92,7 @@ def run(
         InvalidInput: Anything wrong with the inputs; all faults at once.
         PolicyError: Another process is at this run.
         PartialError: A worker was killed; run again to go on.
-        UsageError: The engine that `execution.on` names is not installed.
+        UsageError: The engine that `execution.engine` names is not installed.
         ServiceError: Its cluster does not answer.
         IntegrityError: Something in the store was changed; says what to delete.
     """
