@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from kemm.core.errors import Fault, InvalidInput, PartialError, UsageError
+from kemm.core.errors import Fault, InvalidInput, PartialError, ServiceError, UsageError
 from kemm.execution import ExecutionConfig, Mapper, Processes, SlurmConfig, make_mapper, run_here
 
 ENGINES = ["ray", "slurm"]
@@ -161,3 +161,53 @@ def test_here_too_one_thread_computes() -> None:
         lambda context, task: [pool["num_threads"] for pool in threadpoolctl.threadpool_info()], None, [1]
     )
     assert set(threads) == {1}
+
+
+@pytest.fixture
+def fake_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Commands of Slurm that note what they were asked. The folder has what they were given."""
+    pytest.importorskip("submitit", reason="submitit is not installed: pip install 'kemm[slurm]'")
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, answer in {
+        "sbatch": 'cp "$1" "$0.given"; [ ! -e "$0.refuses" ] || { echo "invalid partition specified: lang" >&2; exit 1; }\n'
+        'echo "Submitted batch job 77"',
+        "scancel": 'echo "$@" >> "$0.given"',
+        "srun": "exit 1",
+        "sacct": "exit 0",
+    }.items():
+        (folder / name).write_text(f"#!/bin/sh\n{answer}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return folder
+
+
+def test_jobs_ask_slurm_for_what_the_settings_say_and_are_cancelled(
+    fake_slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kemm.execution import by_slurm
+
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(by_slurm.time, "sleep", interrupted)
+    config = SlurmConfig(partition="long", account="lab", minutes=90, memory_gb=12, cpus=2, jobs=3)
+    mapper = make_mapper(ExecutionConfig(engine="slurm", slurm=config), None, tmp_path / "shared")
+    with pytest.raises(KeyboardInterrupt):
+        list(mapper(work, {}, [f"quick:{number}" for number in range(8)]))
+    script = (fake_slurm / "sbatch.given").read_text()
+    for line in ("partition=long", "account=lab", "time=90", "mem=12GB", "cpus-per-task=2", "job-name=kemm"):
+        assert f"#SBATCH --{line}\n" in script
+    assert "#SBATCH --array=0-2%" in script
+    assert "77_0" in (fake_slurm / "scancel.given").read_text()
+    assert list((tmp_path / "shared").iterdir()) == []
+
+
+def test_jobs_that_slurm_does_not_take_are_told(fake_slurm: Path, tmp_path: Path) -> None:
+    (fake_slurm / "sbatch.refuses").touch()
+    mapper = make_mapper(ExecutionConfig(engine="slurm"), None, tmp_path / "shared")
+    with pytest.raises(
+        ServiceError, match=r"Slurm took no jobs \(.*invalid partition specified.*Correct execution\.slurm"
+    ):
+        list(mapper(work, {}, ["quick:1", "quick:2"]))
+    assert list((tmp_path / "shared").iterdir()) == []
