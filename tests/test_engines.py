@@ -17,7 +17,7 @@ import pytest
 from pydantic import ValidationError
 
 from kemm.core.errors import Fault, InvalidInput, PartialError, ServiceError, UsageError
-from kemm.execution import ExecutionConfig, Mapper, Processes, SlurmConfig, make_mapper, run_here
+from kemm.execution import ExecutionConfig, Mapper, Processes, RayConfig, SlurmConfig, make_mapper, run_here
 
 ENGINES = ["ray", "slurm"]
 
@@ -161,6 +161,16 @@ def test_here_too_one_thread_computes() -> None:
         lambda context, task: [pool["num_threads"] for pool in threadpoolctl.threadpool_info()], None, [1]
     )
     assert set(threads) == {1}
+
+
+@pytest.mark.parametrize("address", ["auto", "127.0.0.1:9"])
+def test_a_cluster_that_is_not_there_is_told(address: str, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="ray is not installed: pip install 'kemm[ray]'")
+    mapper = make_mapper(ExecutionConfig(engine="ray", ray=RayConfig(address=address)), None, tmp_path)
+    with pytest.raises(
+        ServiceError, match=f"Ray could not be reached at {address} .*Correct execution.ray.address"
+    ):
+        list(mapper(work, {}, ["quick:1"]))
 
 
 @pytest.fixture

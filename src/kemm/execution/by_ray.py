@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from hashlib import sha256
@@ -20,6 +21,7 @@ from kemm.execution.settings import RayConfig
 TRIES = 2
 """A task whose worker was killed is tried once more, on another worker."""
 UNLIMITED = 10_000
+SECONDS_TO_CONNECT = 10.0
 
 
 class Ray:
@@ -97,6 +99,7 @@ class Ray:
         handler = signal.getsignal(signal.SIGTERM)
         try:
             with _quiet():
+                _require_reachable(address)
                 ray.init(
                     address=address or "local",
                     include_dashboard=None if address else False,
@@ -107,7 +110,8 @@ class Ray:
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             raise ServiceError(
                 f"Ray could not be reached{f' at {address}' if address else ''} ({' '.join(str(error).split())[:300]}). "
-                "Correct execution.ray.address (`ray status` shows a running cluster), or leave it out to start Ray here."
+                "Correct execution.ray.address (`ray status` shows a running cluster), give this machine the cluster's token "
+                "if it asks for one, or leave the address out to start Ray here."
             ) from error
         finally:
             with contextlib.suppress(ValueError, TypeError):  # not in the main thread; not set from Python
@@ -132,6 +136,13 @@ def _work(shared: list[Any], key: str, task: Any) -> Answer:
     compute_on_one_thread()
     function, context = _KNOWN[key]
     return answer(function, context, task)
+
+
+def _require_reachable(address: str | None) -> None:
+    """Raise `OSError` where nobody listens at HOST:PORT: Ray itself would try for minutes."""
+    host, _, port = (address or "").rpartition("/")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), SECONDS_TO_CONNECT).close()
 
 
 @contextlib.contextmanager
