@@ -67,7 +67,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def soon(question: Callable[[], bool], seconds: float = 20) -> bool:
+def soon(question: Callable[[], bool], seconds: float = 60) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if question():
