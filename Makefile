@@ -22,8 +22,9 @@ setup: $(VENV)/.installed ## make .venv and install kemm in it
 
 setup-dev: $(VENV)/.installed-dev ## and what tests and checks need
 
-demo: setup ## make a synthetic cohort, run everything on it, print the table, name the report
-	$(BIN)/kemm demo $(DEMO)
+demo: setup ## make a synthetic cohort with slides, run everything on it, print the table, name the report
+	$(BIN)/kemm demo --images $(DEMO)
+	$(BIN)/kemm slides $(DEMO)
 	$(BIN)/kemm check $(DEMO)
 	$(BIN)/kemm run $(DEMO)
 
@@ -63,7 +64,7 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[wsi]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -332,7 +332,7 @@ def heatmap(
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where to write the made-up study.")] = Path("demo-study"),
-    cases: Annotated[int, typer.Option(help="How many patients.")] = 200,
+    cases: Annotated[int, typer.Option(help="How many patients.")] = 300,
     seed: Annotated[int, typer.Option(help="Another seed, another cohort.")] = 0,
     images: Annotated[
         bool, typer.Option("--images", help="Whole-slide images instead of patch features.")
@@ -342,7 +342,8 @@ def demo(
     from kemm.demo import make_demo_study
 
     made = make_demo_study(folder, cases=cases, seed=seed, slides="images" if images else "features")
-    typer.echo(f"written: {made}\nnext: `kemm run {folder}`")
+    first = f"`kemm slides {folder}`, then " if images else ""
+    typer.echo(f"written: {made}\nnext: {first}`kemm run {folder}`")
 
 
 @app.command()

@@ -23,10 +23,11 @@ from kemm.modalities.slides import (
     find_slides,
     open_slides,
     pack_slides,
+    packing,
     probe_slides,
     read_table_cases,
+    sources,
 )
-from kemm.modalities.slides import features as module
 
 CASES = ["P1", "P1-2", "P3"]
 
@@ -134,6 +135,23 @@ def test_settings_that_lead_nowhere_are_told(settings: SlidesConfig, message: st
         faults.raise_if_any()
 
 
+def test_what_is_packed_is_known_by_slide_and_content(tmp_path: Path) -> None:
+    write(tmp_path / "features" / "P1-a.npy", bag(2))
+    write(tmp_path / "features" / "P1-b.npy", bag(2, first=7))
+    write(tmp_path / "features" / "P3.npy", bag(2))
+    source = found(tmp_path)
+    slides = pack_slides(source, CASES, tmp_path / "features.npy", tmp_path / "offsets.npy")
+    assert [[(one.slide, one.patches) for one in case] for case in slides] == [
+        [("P1-a", 2), ("P1-b", 2)],
+        [],
+        [("P3", 2)],
+    ]
+    (a, b), _, (same,) = slides
+    assert a.digest == same.digest != b.digest
+    bags = open_slides(tmp_path / "features.npy", tmp_path / "offsets.npy", slides)
+    assert pickle.loads(pickle.dumps(bags)).slides_of(0) == (a, b)
+
+
 # --- looked at before a run --------------------------------------------------------------------
 
 
@@ -154,7 +172,7 @@ def test_of_a_large_study_only_the_first_files_are_opened(
     for name in CASES:
         write(tmp_path / "features" / f"{name}.npy", bag(2))
     size = (tmp_path / "features" / "P1.npy").stat().st_size
-    monkeypatch.setattr(module, "PROBED_BYTES", size + 1)
+    monkeypatch.setattr(sources, "PROBED_BYTES", size + 1)
     assert probe_slides(found(tmp_path), Faults()) == 2
 
 
@@ -245,7 +263,7 @@ def test_a_full_disk_is_told_with_the_path(tmp_path: Path, monkeypatch: pytest.M
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module.np, "save", full)
+    monkeypatch.setattr(packing.np, "save", full)
     with pytest.raises(InputError, match=r"features\.npy: the disk is full\. Free some space"):
         packed(source, tmp_path)
 

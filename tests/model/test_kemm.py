@@ -22,7 +22,7 @@ from small_batches import (
 from torch import Tensor, nn
 
 from kemm.model.batch import CaseBatch, Tokens
-from kemm.model.kemm import KEMM, ModelConfig, at_least_one_token, build_kemm, count_parameters
+from kemm.model.kemm import KEMM, ModelConfig, build_kemm, count_parameters
 
 SMALL = {"width": 8, "heads": 2, "learned_queries": 3}
 EVERY_SETTING = settings(**SMALL)
@@ -78,7 +78,7 @@ def test_a_case_with_no_token_at_all_is_forecast_from_its_offset_alone(config: M
     nothing = [EVERYTHING] * 2
     one, other = batch(2, EVERYTHING, seed=1, missing=nothing), batch(2, EVERYTHING, seed=2, missing=nothing)
     same_offset = CaseBatch(other.tokens, other.background, one.offset)
-    assert not at_least_one_token(one).any()
+    assert not any(tokens.case_present.any() for tokens in one.tokens.values())
     torch.testing.assert_close(forecast(model, one), forecast(model, same_offset))
     order = model.head.risk(forecast(model, one)).argsort()
     assert one.offset is not None
@@ -265,9 +265,3 @@ def test_only_what_is_trained_is_counted() -> None:
     assert count_parameters(layers) == 3 * 4 + 4 + 4 * 2
     layers[0].requires_grad_(False)
     assert count_parameters(layers) == 4 * 2
-
-
-def test_a_batch_of_cases_says_who_can_be_forecast() -> None:
-    every = ("report", "genes", "slides", "covariates")
-    cases = batch(3, EVERYTHING, missing=[every, every[1:], ()])
-    assert at_least_one_token(cases).tolist() == [False, True, True]

@@ -20,7 +20,7 @@ from kemm.cli import main
 POINTS = {
     # Where: the module and the function of it that is stopped at, and at which of its calls.
     "refine": ("kemm.pipeline.prepare", "write_json", 1),
-    "pack": ("kemm.modalities.slides.features", "read_features", 7),
+    "pack": ("kemm.modalities.slides.packing", "read_features", 7),
     "comparator": ("kemm.training.crossval", "write_frame", 5),
     "network": ("kemm.training.crossval", "explain", 1),
     "evaluate": ("kemm.pipeline.running", "warnings_of", 1),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -11,12 +13,13 @@ import pytest
 
 from kemm import Study, draw_case, run
 from kemm.core.errors import InputError, PolicyError, UsageError
-from kemm.core.files import read_features, read_frame, read_json, safe_name
-from kemm.modalities.slides import SlideBag, read_places, write_bag
+from kemm.core.files import read_features, read_frame, read_json, safe_name, write_arrays
+from kemm.modalities.slides import UNKNOWN, PackedSlide, SlideBag, SlideSource, read_places, write_bag
 from kemm.modalities.slides.bag import BagAbout
-from kemm.pipeline.slide_attention import attention_of_slides, thumbnail_of
+from kemm.pipeline.running import read_run
+from kemm.pipeline.slide_attention import attention_of_slides, thumbnail_of, with_heatmaps
 from kemm.results.heatmap import CAUTION
-from kemm.training.patch_attention import PatchAttention
+from kemm.training.patch_attention import PatchAttention, read_patch_attention, write_patch_attention
 from studies import Kemm, StudyFolder, copy_of
 
 
@@ -130,6 +133,8 @@ def test_files_without_coordinates_are_named(finished: StudyFolder, kemm: Kemm) 
     assert "`kemm slides`" in said.err
     html = (finished / "runs" / "latest" / "report.html").read_text()
     assert "data:image" not in html
+    assert "No heatmap of DEMO-" in html
+    assert "does not say where its patches lie" in html
 
 
 def test_an_unknown_case_and_an_unknown_run_are_named(placed: StudyFolder) -> None:
@@ -148,13 +153,151 @@ def test_a_case_without_slides_says_so(placed: StudyFolder) -> None:
         draw_case(Study.load(placed.path), case)
 
 
-def test_features_that_changed_since_the_run_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "s.safetensors"
-    bag = SlideBag(np.zeros((4, 3), np.float16), np.zeros((4, 2), np.int32), BagAbout(slide="s", encoder="e"))
-    write_bag(path, bag)
-    seen = PatchAttention((), np.ones((1, 5), dtype=np.float16))
-    with pytest.raises(InputError, match=r"s\.safetensors: 4 patches are there, and the model saw 5"):
+def bag_of(path: Path, features: np.ndarray, spots: np.ndarray | None = None) -> Path:
+    places = np.zeros((len(features), 2)) if spots is None else spots
+    about = BagAbout(slide=path.stem, encoder="e")
+    write_bag(path, SlideBag(features.astype(np.float16), places.astype(np.int32), about))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("saw", "message"),
+    [
+        ({"s": np.zeros((5, 3))}, r"s\.safetensors: 4 patches are there, and the model saw 5"),
+        ({"s": np.eye(4, 3)}, r"s\.safetensors: 4 patches are there, but not those that the model saw"),
+        ({"s": np.zeros((4, 3)), "t": np.zeros((1, 3))}, "the slides are s, and the model saw s, t"),
+        ({"t": np.zeros((4, 3))}, "the slides are s, and the model saw t"),
+    ],
+    ids=["fewer", "as many", "another slide", "another name"],
+)
+def test_features_that_changed_since_the_run_are_refused(
+    tmp_path: Path, saw: dict[str, np.ndarray], message: str
+) -> None:
+    path = bag_of(tmp_path / "s.safetensors", np.zeros((4, 3)))
+    slides = tuple(
+        PackedSlide.of(Path(f"{name}.h5"), features.astype(np.float32)) for name, features in saw.items()
+    )
+    patches = sum(one.patches for one in slides)
+    seen = PatchAttention((), np.ones((1, patches), dtype=np.float16), slides)
+    with pytest.raises(InputError, match=f"{message}.*run again"):
         attention_of_slides([path], seen)
+
+
+def test_two_slides_that_changed_places_are_refused(tmp_path: Path) -> None:
+    paths = [
+        bag_of(tmp_path / f"{name}.safetensors", np.full((2, 3), number)) for number, name in enumerate("ab")
+    ]
+    slides = tuple(PackedSlide.of(path, read_features(path)) for path in paths)
+    seen = PatchAttention((), np.ones((1, 4), dtype=np.float16), slides)
+    assert [one.slide for one in attention_of_slides(paths, seen)[0]] == ["a", "b"]
+    with pytest.raises(InputError, match="the slides are b, a, and the model saw a, b"):
+        attention_of_slides(paths[::-1], seen)
+
+
+def test_attention_of_a_run_that_kept_no_slides_is_refused(tmp_path: Path) -> None:
+    path = bag_of(tmp_path / "s.safetensors", np.zeros((4, 3)))
+    about = np.frombuffer(json.dumps({"A": ["grade"]}).encode(), dtype=np.uint8)
+    write_arrays(tmp_path / "attention.safetensors", {"0": np.ones((2, 4), np.float16), "about": about})
+    with pytest.raises(InputError, match=r"did not keep which patches the model saw\. Run again"):
+        attention_of_slides([path], read_patch_attention(tmp_path)["A"])
+
+
+def test_attention_is_kept_with_its_slides(tmp_path: Path) -> None:
+    slides = (PackedSlide("a", 2, "1f"), PackedSlide("b", 1, "2e"))
+    write_patch_attention(tmp_path, {"A": PatchAttention(("grade",), np.ones((2, 3), np.float16), slides)})
+    assert read_patch_attention(tmp_path)["A"].slides == slides
+
+
+def extracted_again(folder: Path, slide: str, change: Callable[[SlideBag], SlideBag]) -> None:
+    """The bag of a slide, in whichever form its file is, written anew by kemm."""
+    path = folder / f"{slide}.safetensors"
+    old = folder / f"{slide}.h5"
+    features = read_features(old if old.is_file() else path).astype(np.float16)
+    old.unlink(missing_ok=True)
+    spots = np.stack(np.divmod(np.arange(len(features)), 12), axis=1).astype(np.int32)
+    write_bag(
+        path, change(SlideBag(features, spots, BagAbout(slide=slide, encoder="test", tile_side_px=256)))
+    )
+
+
+def a_case_of_bags(study: StudyFolder) -> str:
+    return next(
+        case
+        for case in study.table["case_id"]
+        if (names := slides_of(study, case))
+        and all((study / "features" / f"{name}.safetensors").is_file() for name in names)
+    )
+
+
+def test_a_bag_extracted_again_with_as_many_tiles_is_refused(
+    placed: StudyFolder, kemm: Kemm, tmp_path: Path
+) -> None:
+    study = copy_of(placed, tmp_path / "study")
+    case = a_case_of_bags(study)
+    for name in slides_of(study, case):
+        extracted_again(
+            study / "features", name, lambda bag: replace(bag, features=bag.features[::-1].copy())
+        )
+    said = kemm("heatmap", study, case)
+    assert said.code == 3
+    assert "but not those that the model saw. The features were changed since the run: run again" in said.err
+
+
+def test_a_slide_whose_places_are_unknown_is_not_drawn(
+    placed: StudyFolder, kemm: Kemm, tmp_path: Path
+) -> None:
+    study = copy_of(placed, tmp_path / "study")
+    case = a_case_of_bags(study)
+    for name in slides_of(study, case):
+        extracted_again(
+            study / "features",
+            name,
+            lambda bag: replace(bag, coordinates=np.full_like(bag.coordinates, UNKNOWN)),
+        )
+    said = kemm("heatmap", study, case, "--out", tmp_path / "drawn")
+    assert said.code == 3
+    assert "does not say where its patches lie, so no heatmap can be drawn" in said.err
+    assert "slides.mpp" in said.err
+    assert not (tmp_path / "drawn").exists()
+
+
+def test_of_two_slides_the_one_whose_places_are_known_is_drawn(tmp_path: Path) -> None:
+    grid = np.array([[0, 0], [256, 0]])
+    paths = [
+        bag_of(tmp_path / "a.safetensors", np.zeros((2, 3)), np.full((2, 2), UNKNOWN)),
+        bag_of(tmp_path / "b.safetensors", np.ones((2, 3)), grid),
+        bag_of(tmp_path / "c.safetensors", np.ones((2, 3)), np.array([[0, 0], [UNKNOWN, UNKNOWN]])),
+        h5(tmp_path / "d.h5", np.full((2, 2), UNKNOWN)),
+    ]
+    slides = tuple(PackedSlide.of(path, read_features(path)) for path in paths)
+    weights = np.arange(8, dtype=np.float16)[None]
+    drawn, without = attention_of_slides(paths, PatchAttention((), weights, slides))
+    assert [(one.slide, one.weights.tolist()) for one in drawn] == [("b", [2.0, 3.0])]
+    assert without == [paths[0], paths[2], paths[3]]
+
+
+def test_the_page_says_of_which_slides_there_is_no_heatmap(placed: StudyFolder, tmp_path: Path) -> None:
+    a = bag_of(tmp_path / "a<b>.safetensors", np.zeros((2, 3)), np.full((2, 2), UNKNOWN))
+    b = bag_of(tmp_path / "b.safetensors", np.ones((2, 3)))
+    explanation = read_run(placed / "runs" / "latest").explanation
+    assert explanation is not None
+    stories = [story.model_copy(update={"heatmaps": []}) for story in explanation.cases[:2]]
+    first, second = (story.case for story in stories)
+    seen = {
+        first: PatchAttention((), np.ones((1, 2), np.float16), (PackedSlide.of(a, read_features(a)),)),
+        second: PatchAttention((), np.ones((1, 2), np.float16), (PackedSlide("b", 2, "other"),)),
+    }
+    made = with_heatmaps(
+        explanation.model_copy(update={"cases": stories}),
+        Study.load(placed.path),
+        SlideSource({first: (a,), second: (b,)}, None, ""),
+        seen,
+    )
+    assert not any(story.heatmaps for story in made.cases)
+    told = [note for note in made.notes if note not in explanation.notes]
+    assert len(told) == 2
+    assert f"No heatmap of case {second}. b.safetensors: 2 patches are there, but not those" in told[0]
+    assert "No heatmap of a<b>.safetensors: such a file does not say where its patches lie" in told[1]
 
 
 def test_without_images_there_is_no_thumbnail(placed: StudyFolder) -> None:

@@ -317,7 +317,7 @@ FULL = re.compile(
     ("what_writes", "written"),
     [
         ("kemm.core.files.output.os.fsync", ".kemm/refined/"),
-        ("kemm.modalities.slides.features.np.save", ".kemm/slides/"),
+        ("kemm.modalities.slides.packing.np.save", ".kemm/slides/"),
     ],
 )
 def test_a_full_disk_stops_with_the_path(

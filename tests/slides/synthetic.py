@@ -109,6 +109,15 @@ def break_tiles(path: Path, count: int = 1) -> Path:
     return path
 
 
+def set_tags(path: Path, level: int, **values: int) -> Path:
+    """Overwrite tags of a level of an OME pyramid, as a damaged header has them."""
+    with tifffile.TiffFile(path, mode="r+b") as handle:
+        page = handle.pages[0] if level == 0 else handle.pages[0].pages[level - 1]
+        for name, value in values.items():
+            page.tags[name].overwrite(value, dtype="I")
+    return path
+
+
 class MeanColour:
     """An encoder small enough to check by hand: the mean of each channel."""
 

@@ -13,12 +13,13 @@ import pytest
 import yaml
 
 from kemm.config import Study
-from kemm.core.errors import Faults, InputError, InvalidInput, PartialError
+from kemm.core.errors import Faults, InputError, InvalidInput, PartialError, UsageError
 from kemm.core.files import read_features, sha256_of
 from kemm.modalities.slides import SlidesConfig, find_slides, read_bag
-from kemm.modalities.slides import extraction as module
-from kemm.modalities.slides.extraction import Tiling, extract, plan_slides, read_record
+from kemm.modalities.slides import kept as module
+from kemm.modalities.slides.extraction import Tiling, extract, plan_slides
 from kemm.modalities.slides.images import SlideImage, find_images
+from kemm.modalities.slides.kept import read_record
 from kemm.modalities.slides.tiles import TilesConfig
 from kemm.modalities.slides.tissue import TissueConfig
 from kemm.pipeline import extract_slides
@@ -216,12 +217,21 @@ def test_the_next_run_takes_up_only_those_that_failed(study: Path, svs: Path) ->
     assert set(result.failed) == {"A-DX1", "A-DX2"}
 
 
-def test_where_no_slide_succeeds_the_input_is_wrong(tmp_path: Path) -> None:
+def test_where_no_slide_succeeds_the_failure_is_as_partial_as_any(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "study")
     write_svs(folder / "wsi" / "A.svs", glass((1024, 1024)))
-    with pytest.raises(InputError, match="1 of 1 slides failed") as told:
+    (folder / "wsi" / "B.svs").touch()
+    with pytest.raises(
+        PartialError, match=r"(?s)2 of 2 slides failed; nothing was added.*A: .*no tissue.*B: .*is empty"
+    ) as told:
         run(folder).raise_if_failed()
-    assert told.value.exit_code == 3
+    assert told.value.exit_code == 4
+
+
+def test_without_the_libraries_no_slide_is_blamed(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kemm.modalities.slides.reader.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'kemm\[wsi\]'"):
+        run(study)
 
 
 def test_a_slide_that_kills_its_worker_is_named_and_the_others_are_made(

@@ -63,6 +63,12 @@ def test_tridents_attributes_give_the_side_at_full_resolution(tmp_path: Path, sa
     assert (bag.coordinates == PLACES).all()
 
 
+def test_clams_two_equal_scales_are_one_number(tmp_path: Path) -> None:
+    said = {"patch_size": 256, "patch_level": 1, "downsample": np.array([4.0, 4.0])}
+    bag = import_bag(write_h5(tmp_path / "A.h5", of_places=said), "A", lambda name: 0.25)
+    assert (bag.about.tool, bag.about.tile_side_px, bag.about.tile_side_um) == ("CLAM", 1024, 256)
+
+
 def test_stamps_micrometres_become_pixels_where_the_resolution_is_known(tmp_path: Path) -> None:
     said = {"stamp_version": "2.3.0", "unit": "um", "tile_size_um": 256.0, "extractor": "uni2-abc"}
     path = write_h5(tmp_path / "A.h5", PLACES / 2.0, name="feats", of_file=said)

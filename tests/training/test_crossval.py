@@ -19,8 +19,9 @@ from small_study import (
     with_outcomes,
 )
 
+from kemm.core.cohort import Covariate
 from kemm.core.errors import IntegrityError
-from kemm.core.files import read_json
+from kemm.core.files import read_arrays, read_json
 from kemm.survival.metrics import combined_concordance, count_pairs
 from kemm.training.comparators import ModelSpec
 from kemm.training.crossval import GRID, Crossval, Task, finished, read_unit, run_unit
@@ -60,6 +61,55 @@ def study() -> StudyData:
 def done(study: StudyData, tmp_path_factory: pytest.TempPathFactory) -> Crossval:
     """Every unit of every model, computed."""
     return run_all(crossval(study, tmp_path_factory.mktemp("done"), training=TWO_SEEDS))
+
+
+# --- what one training part does not have ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("report grade", 2.0), ("report grade", None), ("age", 60.0), ("age", None)]
+)
+def test_a_covariate_that_is_constant_or_absent_in_one_training_part_says_nothing_there(
+    study: StudyData, tmp_path: Path, name: str, value: float | None
+) -> None:
+    """It is the only one, as where `reports.covariates` names a field and the table has no covariate."""
+    training = folds_of(study)[0].train
+    # Who dies early has a high one, so that a model that can learn from it does.
+    grades = (4 - 4 * study.cohort.months.argsort().argsort() // len(study.cohort)).astype(float)
+    cases = {
+        row: replace(case, covariates={name: value if row in training else grades[row]})
+        for row, case in enumerate(study.cohort.cases)
+    }
+    data = study.with_cases(cases)
+    data = replace(data, cohort=replace(data.cohort, covariates=(Covariate(name=name, kind="numeric"),)))
+    models = ["clinical", *(["age+sex"] if name == "age" else []), specs()[-1].name]
+    wanted = tuple(one for one in specs() if one.name in models)
+    assert len(wanted) == len(models)
+    context = run_all(crossval(data, tmp_path, models=wanted, folds=folds_of(study)))
+    for model in models[:-1]:
+        silent, _ = read_unit(context, Task(0, model))
+        assert sorted(silent["case_id"]) == sorted(data.cohort.ids[row] for row in context.fold(0).test)
+        assert silent["risk"].abs().max() < 1e-9
+    for fold in (0, 1):
+        _, folder = read_unit(context, Task(fold, models[-1]))
+        arrays = read_arrays(next(folder.glob("member-*.safetensors")))
+        # The other training part knows it, and there it counts.
+        assert (np.abs(arrays["stack.covariates.coefficients"]).max() > 0.1) == (fold == 1)
+    main, _ = read_unit(context, Task(0, models[-1]))
+    assert main["risk"].nunique() > 10
+
+
+def test_reports_and_sites_may_be_absent_in_one_training_part(study: StudyData, tmp_path: Path) -> None:
+    training = folds_of(study)[0].train
+    data = study.with_cases({row: replace(study.cohort.cases[row], site=None) for row in training})
+    data = data.with_reports(dict.fromkeys(training))
+    names = ("report", "site", specs()[-1].name)
+    wanted = tuple(one for one in specs() if one.name in names)
+    assert len(wanted) == 3
+    context = run_all(crossval(data, tmp_path, models=wanted, folds=folds_of(study)))
+    for name in names[:2]:
+        assert read_unit(context, Task(0, name))[0]["risk"].nunique() == 1
+    assert read_unit(context, Task(0, names[2]))[0]["risk"].nunique() > 10
 
 
 # --- the outer part of a fold is opened once -------------------------------------------------
@@ -171,16 +221,14 @@ def test_a_unit_repeated_is_the_same_bytes(study: StudyData, done: Crossval, tmp
         assert files_of(again, Task(1, model)) == files_of(done, Task(1, model))
 
 
-def test_comparators_are_tasks_before_networks_and_every_fold_has_every_model(
-    study: StudyData, tmp_path: Path
-) -> None:
+def test_every_fold_has_every_model_and_folds_follow_one_another(study: StudyData, tmp_path: Path) -> None:
     context = crossval(study, tmp_path)
     tasks = context.tasks()
     assert sorted((task.fold, task.model) for task in tasks) == sorted(
         (fold, one.name) for fold in (0, 1) for one in specs()
     )
-    networks = [context.spec(task.model).is_network for task in tasks]
-    assert networks == sorted(networks)
+    folds = [task.fold for task in tasks]
+    assert folds == sorted(folds)
 
 
 def test_what_is_finished_is_known_and_the_rest_is_not(study: StudyData, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class InputError(KemmError):
 
 
 class PartialError(KemmError):
-    """Some items failed; the others are done and kept."""
+    """Items failed, each by itself; the others, if any, are done and kept."""
 
     exit_code = 4
 

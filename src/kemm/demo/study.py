@@ -48,7 +48,7 @@ STAGES = ("Stage I", "Stage II", "Stage III", "Stage IV")
 def make_demo_study(
     folder: Path,
     *,
-    cases: int = 200,
+    cases: int = 300,
     seed: int = 0,
     planted: Sequence[Modality] = MODALITIES,
     slides: SlideKind = "features",

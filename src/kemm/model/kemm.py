@@ -268,8 +268,3 @@ def build_head(config: ModelConfig, edges: Float[Tensor, " edge"]) -> SurvivalHe
 def count_parameters(model: nn.Module) -> int:
     """Trainable numbers in a model."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-
-
-def at_least_one_token(batch: CaseBatch) -> Tensor:
-    """Which cases have anything to forecast from."""
-    return torch.stack([tokens.case_present for tokens in batch.tokens.values()]).any(dim=0)

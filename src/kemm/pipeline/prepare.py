@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from kemm.modalities.reports import BY_MODEL, REFINERS, RefinedReport
 from kemm.modalities.reports.covariates import COVARIATE_PREFIX, with_field_covariates
 from kemm.modalities.reports.names import NameFinder
 from kemm.modalities.reports.stored import as_json, from_json
-from kemm.modalities.slides import SlideBags, open_slides, pack_slides
+from kemm.modalities.slides import PackedSlide, SlideBags, open_slides, pack_slides
 from kemm.pipeline.asking import refine_by_llm
 from kemm.pipeline.inputs import Inputs, masked_names
 from kemm.pipeline.progress import Progress
@@ -142,20 +142,24 @@ def _packed(inputs: Inputs, store: Store, progress: Progress) -> tuple[SlideBags
     source = inputs.slides
     if source is None:
         return None, ""
-    key = fingerprint("packed/2", source.identity, list(inputs.cohort.ids))
+    key = fingerprint(source.identity, list(inputs.cohort.ids))
     if not store.has("slides", key):
         with (
             progress.stage("pack slides", source.bags) as step,
             store.adding("slides", key, source=source.identity) as folder,
         ):
-            pack_slides(
+            packed = pack_slides(
                 source, inputs.cohort.ids, folder / "features.npy", folder / "offsets.npy", step.advance
             )
-            digests = [sha256_of(folder / name) for name in ("features.npy", "offsets.npy")]
+            write_json(folder / "slides.json", [[asdict(slide) for slide in case] for case in packed])
+            digests = [sha256_of(folder / name) for name in ("features.npy", "offsets.npy", "slides.json")]
             write_json(folder / "content.json", {"sha256": digests})
     entry = store.get("slides", key)
     content = fingerprint(read_json(entry.path("content.json")))
-    return open_slides(entry.path("features.npy"), entry.path("offsets.npy")), content
+    slides = tuple(
+        tuple(PackedSlide(**slide) for slide in case) for case in read_json(entry.path("slides.json"))
+    )
+    return open_slides(entry.path("features.npy"), entry.path("offsets.npy"), slides), content
 
 
 def _with_vectors(inputs: Inputs, data: StudyData, store: Store, progress: Progress) -> StudyData:

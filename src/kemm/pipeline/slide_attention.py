@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kemm.config import Study
 from kemm.core.errors import InputError, KemmError
 from kemm.core.files import read_features
-from kemm.modalities.slides import SlideSource, read_places
+from kemm.modalities.slides import PackedSlide, SlideSource, read_places
 from kemm.results.heatmap import CAUTION, NEARLY_EVEN, SlideAttention, Thumbnail, small_heatmap
 from kemm.results.records import Explanation, SlideHeatmap
 from kemm.training.patch_attention import PatchAttention
@@ -22,9 +22,12 @@ from kemm.training.patch_attention import PatchAttention
 READER = "kemm.modalities.slides.reader"
 THUMBNAIL_SIDE = 1024
 MOST_IN_REPORT = 8
+NAMED = 5
+"""Slides without a heatmap that the report names."""
 NO_COORDINATES = (
     "does not say where its patches lie, so no heatmap can be drawn. Make the features with `kemm slides`, or with "
-    'a tool that writes their coordinates beside them ("coords", as CLAM and TRIDENT do).'
+    'a tool that writes their coordinates beside them ("coords", as CLAM and TRIDENT do); those of STAMP, in '
+    "micrometres, need slides.images or slides.mpp when `kemm slides --import` takes them over."
 )
 
 
@@ -38,30 +41,49 @@ def attention_of_slides(
         KeyError: No statement is called so.
     """
     weights = attention.row(statement)
+    _require_seen(paths, attention)
     slides, without, start = [], [], 0
-    for path in paths:
+    for path, seen in zip(paths, attention.slides, strict=True):
         places = read_places(path)
-        count = len(read_features(path)) if places is None else len(places.coordinates)
         if places is None:
             without.append(path)
-        elif start + count <= len(weights):
+        else:
             slides.append(
                 SlideAttention(
                     slide=places.slide,
                     coordinates=places.coordinates,
                     tile_side=places.tile_side,
-                    weights=weights[start : start + count],
+                    weights=weights[start : start + seen.patches],
                     asked_by=statement or "all statements",
                     mpp=places.mpp,
                 )
             )
-        start += count
-    if start != len(weights):
-        raise InputError(
-            f"{', '.join(path.name for path in paths)}: {start:,} patches are there, and the model saw {len(weights):,}. "
-            "The features were changed since the run: run again."
-        )
+        start += seen.patches
     return slides, without
+
+
+def _require_seen(paths: Sequence[Path], attention: PatchAttention) -> None:
+    """Raise `InputError` unless the files have the very patches that the model saw, in their order."""
+    again = "The features were changed since the run: run again."
+    if not attention.slides:
+        raise InputError(
+            f"{', '.join(path.name for path in paths)}: the run did not keep which patches the model saw. Run again."
+        )
+    names, before = [path.stem for path in paths], [one.slide for one in attention.slides]
+    if names != before:
+        raise InputError(
+            f"{paths[0].parent}: the slides are {', '.join(names)}, and the model saw {', '.join(before)}. {again}"
+        )
+    for path, seen in zip(paths, attention.slides, strict=True):
+        there = PackedSlide.of(path, read_features(path))
+        if there.patches != seen.patches:
+            raise InputError(
+                f"{path.name}: {there.patches:,} patches are there, and the model saw {seen.patches:,}. {again}"
+            )
+        if there != seen:
+            raise InputError(
+                f"{path.name}: {there.patches:,} patches are there, but not those that the model saw. {again}"
+            )
 
 
 def with_heatmaps(
@@ -70,20 +92,37 @@ def with_heatmaps(
     source: SlideSource | None,
     attention: Mapping[str, PatchAttention],
 ) -> Explanation:
-    """The same record, with a small heatmap for each story whose slides say where their tiles are."""
+    """The same record, with a small heatmap for each story whose slides say where their tiles are.
+
+    Of which slides there is none, and why, is said in its notes.
+    """
     if source is None:
         return explanation
-    cases, drawn = [], 0
+    cases, nowhere, notes, drawn = [], list[str](), list[str](), 0
     for story in explanation.cases:
         paths, of_case = source.files.get(story.case, ()), attention.get(story.case)
-        slides = attention_of_slides(paths, of_case)[0] if paths and of_case is not None else []
-        if slides and drawn < MOST_IN_REPORT:
+        slides: list[SlideAttention] = []
+        if paths and of_case is not None and drawn < MOST_IN_REPORT:
+            try:
+                slides, without = attention_of_slides(paths, of_case)
+            except InputError as error:
+                # A run that has done its work is not lost for want of a picture.
+                notes.append(f"No heatmap of case {story.case}. {error}")
+            else:
+                nowhere += [path.name for path in without]
+        if slides:
             # Of several slides, the one with the tile that was looked at most.
             best = max(slides, key=lambda one: float(one.weights.max()))
             story = story.model_copy(update={"heatmaps": [_small(study, best, len(slides))]})
             drawn += 1
         cases.append(story)
-    return explanation.model_copy(update={"cases": cases})
+    if nowhere:
+        names = list(dict.fromkeys(nowhere))
+        shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+        notes.append(f"No heatmap of {shown}: such a file {NO_COORDINATES}")
+    return explanation.model_copy(
+        update={"cases": cases, "notes": [*explanation.notes, *dict.fromkeys(notes)]}
+    )
 
 
 def _small(study: Study, slide: SlideAttention, slides: int) -> SlideHeatmap:

@@ -14,23 +14,20 @@ from kemm.core.files import locked, write_text
 from kemm.core.study_file import FILE_NAME
 from kemm.execution import Processes, usable_cores
 from kemm.modalities.slides import TILE_ENCODERS, TileEncoder
+from kemm.modalities.slides.config import SlidesConfig
 from kemm.modalities.slides.extraction import (
-    IMPORTED,
-    RECORDS,
     Done,
     Planned,
-    Record,
     Tiling,
     extract,
-    keep,
     key_of,
     plan_slides,
-    read_record,
 )
-from kemm.modalities.slides.features import FEATURE_SUFFIXES, SlidesConfig
 from kemm.modalities.slides.images import Images, SlideImage, find_images
 from kemm.modalities.slides.importing import find_importable, import_bag
-from kemm.modalities.slides.reader import open_slide
+from kemm.modalities.slides.kept import IMPORTED, RECORDS, Record, keep, read_record
+from kemm.modalities.slides.reader import open_slide, require_libraries
+from kemm.modalities.slides.sources import FEATURE_SUFFIXES
 from kemm.pipeline.progress import Progress, Silent
 from kemm.results.slides_preview import ShownSlide, SlidesPreview, draw_slide, render_preview
 
@@ -56,17 +53,20 @@ class SlidesResult:
         return sum(one.tiles for one in self.done)
 
     def raise_if_failed(self) -> None:
-        """Raise `PartialError` (or `InputError`, where nothing succeeded) naming the slides that failed."""
+        """Raise `PartialError` naming the slides that failed, some of them or all."""
         if not self.failed:
             return
-        total = len(self.done) + self.kept + len(self.failed)
+        whole = len(self.done) + self.kept
         lines = [f"- {name}: {error}" for name, error in list(self.failed.items())[:SHOWN_FAILURES]]
         if len(self.failed) > SHOWN_FAILURES:
             lines.append(f"... and {len(self.failed) - SHOWN_FAILURES} more")
-        kind = PartialError if len(self.failed) < total else InputError
-        raise kind(
-            f"{len(self.failed)} of {total} slides failed; the others are kept in {self.folder}, "
-            "and the next run takes up only these:\n" + "\n".join(lines)
+        others = (
+            f"the others are kept in {self.folder}, and the next run takes up only these"
+            if whole
+            else f"nothing was added to {self.folder}, and the next run takes up all of them"
+        )
+        raise PartialError(
+            f"{len(self.failed)} of {whole + len(self.failed)} slides failed; {others}:\n" + "\n".join(lines)
         )
 
 
@@ -83,6 +83,7 @@ def extract_slides(
 
     Raises:
         InvalidInput: Anything wrong with the cohort or the folders; all faults at once.
+        UsageError: The libraries that read slides are not installed.
         PolicyError: Another process is at this folder.
         InputError: The folder cannot be written.
     """
@@ -93,12 +94,15 @@ def extract_slides(
     tiling = tiling_of(config, chosen)
     run = _mapper(workers)
     failed: dict[str, KemmError] = dict(images.failed)
+    for name, error in failed.items():
+        _tell(progress, name, error)
     with locked(folder, otherwise=""):
         waiting, kept = [], 0
         for image in images.found:
             state = _state(folder, image, tiling, chosen, progress)
             if isinstance(state, KemmError):
                 failed[image.name] = state
+                _tell(progress, image.name, state)
             elif state:
                 kept += 1
             else:
@@ -111,7 +115,7 @@ def extract_slides(
             planned, unplanned = plan_slides(waiting, tiling, run, lambda image: step.advance(image.name))
         failed |= unplanned
         for name, error in unplanned.items():
-            progress.say(f"warning: slide {name} is left out: {error}")
+            _tell(progress, name, error)
         done, unread = _extracted(planned, tiling, chosen, folder, run, progress)
         failed |= unread
     order = [image.name for image in images.found if image.name in failed]
@@ -145,8 +149,13 @@ def _extracted(
             on_slide=told,
         )
     for name, error in unread.items():
-        progress.say(f"warning: slide {name} is left out: {error}")
+        _tell(progress, name, error)
     return done, unread
+
+
+def _tell(progress: Progress, name: str, error: KemmError) -> None:
+    # The summary at the end is cut short: this names every slide.
+    progress.say(f"warning: slide {name} is left out: {error}")
 
 
 def preview_slides(
@@ -217,6 +226,7 @@ def import_slides(study: Study, folder: Path, *, progress: Progress | None = Non
                 bag = import_bag(path, name, mpp_of)
             except KemmError as error:
                 failed[name] = error
+                _tell(progress, name, error)
             else:
                 key = f"{IMPORTED} {bag.about.source_sha256}"
                 record = read_record(target, name)
@@ -252,6 +262,7 @@ def tiling_of(config: SlidesConfig, encoder: TileEncoder) -> Tiling:
 
 def _images(study: Study, progress: Progress) -> tuple[SlidesConfig, Images]:
     """The study's slides. Nothing else of its inputs is read: features may be made long before those are there."""
+    require_libraries()  # once, and not as a fault of each slide
     config = study.config.slides
     faults = Faults()
     if config is None or config.images is None:

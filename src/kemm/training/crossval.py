@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from kemm.survival import discrete_time
 from kemm.training.comparators import ModelSpec
 from kemm.training.dataset import StudyData
 from kemm.training.features import CaseFeatures, FeaturesConfig, FoldTransforms, Reader
+from kemm.training.fitted import FittedFold
 from kemm.training.linear import Stack
 from kemm.training.occlusion import Explained, explain
 from kemm.training.patch_attention import write_patch_attention
@@ -51,14 +51,8 @@ class Crossval:
     store: Path
 
     def tasks(self) -> list[Task]:
-        """Every unit: comparators first, then networks, fold by fold."""
-        return [
-            Task(fold.index, spec.name)
-            for network in (False, True)
-            for fold in self.folds
-            for spec in self.models
-            if spec.is_network == network
-        ]
+        """Every unit, fold by fold: a process keeps what is fitted on a fold, for all models."""
+        return [Task(fold.index, spec.name) for fold in self.folds for spec in self.models]
 
     def spec(self, name: str) -> ModelSpec:
         """The model called `name`."""
@@ -129,39 +123,31 @@ def read_unit(context: Crossval, task: Task) -> tuple[pd.DataFrame, Path]:
     return read_frame(entry.path("predictions.parquet")), entry.folder
 
 
-@lru_cache(maxsize=1)
-def _fitted(context_key: str, index: int) -> tuple[FoldTransforms, CaseFeatures]:
-    context = _CONTEXTS[context_key]
-    fold = context.fold(index)
+_FITTED: list[tuple[Crossval, FittedFold]] = []
+"""The last fold that this process worked on."""
+
+
+def fitted(context: Crossval, fold: Fold) -> FittedFold:
+    """What is fitted on the fold's training part. Kept for the next unit of the same fold in this process."""
+    for known, found in _FITTED:
+        if known is context and found.fold is fold:
+            return found
+    _FITTED.clear()
     transforms = FoldTransforms.fit(
         context.data, fold.train, config=context.features, text=context.text, genomics=context.genomics
     )
-    return transforms, transforms.apply(context.data, (*fold.train, *fold.test))
-
-
-_CONTEXTS: dict[str, Crossval] = {}
-
-
-def fitted(context: Crossval, fold: Fold) -> tuple[FoldTransforms, CaseFeatures]:
-    """The fold's transforms, and the features of its training, then its test cases.
-
-    Kept for the next unit of the same fold in this process.
-    """
-    key = str(id(context))
-    if _CONTEXTS.get(key) is not context:
-        _CONTEXTS.clear()
-        _fitted.cache_clear()
-        _CONTEXTS[key] = context
-    return _fitted(key, fold.index)
+    features = transforms.apply(context.data, (*fold.train, *fold.test))
+    rows = list(fold.train)
+    cohort = context.data.cohort
+    found = FittedFold(fold, transforms, features, cohort.months[rows], cohort.event[rows])
+    _FITTED.append((context, found))
+    return found
 
 
 def _comparator(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path) -> None:
-    _, features = fitted(context, fold)
-    train, test = _positions(fold)
-    months, event = _training_outcomes(context, fold)
-    stack, crossed = Stack.fit(
-        {name: features.views[name].take(train) for name in spec.views}, months, event, seed=0
-    )
+    shared = fitted(context, fold)
+    features, test = shared.features, shared.test
+    stack, crossed = shared.stack(spec.views, seed=0)
     views = {name: features.views[name].take(test) for name in spec.views}
     risk = stack.log_risk(views) if views else np.zeros(len(test))
     # A case that has none of the model's inputs is not predicted: no guess passes for a prediction.
@@ -175,17 +161,16 @@ def _comparator(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path) ->
 
 
 def _network(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path) -> None:
-    transforms, features = fitted(context, fold)
-    train_at, _ = _positions(fold)
-    months, event = _training_outcomes(context, fold)
+    shared = fitted(context, fold)
+    features, months, event = shared.features, shared.months, shared.event
     cohort = context.data.cohort
     outer = Outcomes.of(fold.train, cohort.months, cohort.event)
     frames, explaining, about = [], [], []
     for seed in context.training.seeds:
-        stack, offset, crossed = _offset(features, spec, train_at, months, event, seed)
+        stack, offset, crossed = _offset(shared, spec, seed)
         reader = Reader(features, spec.inputs, offset)
         members = _members(context, features, spec, outer, fold, event, seed)
-        learning = replace(reader, offset=_learning_offset(context, features, train_at, crossed, offset))
+        learning = replace(reader, offset=_learning_offset(context, shared, crossed, offset))
         history = train(members, reader, learning, context.training)
         held = held_out(members, reader)
         known = torch.cat([one.output() for one in held])
@@ -228,10 +213,10 @@ def _network(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path) -> No
     write_frame(folder / "predictions.parquet", pd.concat(frames, ignore_index=True))
     write_json(folder / "about.json", about)
     if spec == context.models[-1]:
-        explained: Explained = explain(context.data, transforms, features, spec, explaining, fold.test)
+        explained: Explained = explain(context.data, shared.transforms, features, spec, explaining, fold.test)
         write_json(folder / "explained.json", explained.as_json())
         write_patch_attention(folder, explained.attention)
-        _save_transforms(folder, transforms)
+        _save_transforms(folder, shared.transforms)
 
 
 def _members(
@@ -268,12 +253,7 @@ def new_model(context: Crossval, features: CaseFeatures, spec: ModelSpec, outer:
 
 
 def _offset(
-    features: CaseFeatures,
-    spec: ModelSpec,
-    train: NDArray[np.int64],
-    months: NDArray[np.float64],
-    event: NDArray[np.bool_],
-    seed: int,
+    shared: FittedFold, spec: ModelSpec, seed: int
 ) -> tuple[Stack | None, torch.Tensor | None, Mapping[str, NDArray[np.float64]]]:
     """The linear predictor the network adds to: cross-fitted for training cases, for all others from all of them.
 
@@ -281,18 +261,15 @@ def _offset(
     """
     if not spec.views:
         return None, None, {}
-    stack, crossed = Stack.fit(
-        {name: features.views[name].take(train) for name in spec.views}, months, event, seed
-    )
-    offset = stack.log_risk({name: features.views[name] for name in spec.views})
-    offset[train] = sum(crossed.values())
+    stack, crossed = shared.stack(spec.views, seed)
+    offset = stack.log_risk({name: shared.features.views[name] for name in spec.views})
+    offset[shared.train] = sum(crossed.values())
     return stack, torch.from_numpy(offset.astype(np.float32)), crossed
 
 
 def _learning_offset(
     context: Crossval,
-    features: CaseFeatures,
-    train: NDArray[np.int64],
+    shared: FittedFold,
     crossed: Mapping[str, NDArray[np.float64]],
     offset: torch.Tensor | None,
 ) -> torch.Tensor | None:
@@ -301,19 +278,9 @@ def _learning_offset(
         return offset
     if context.model.learn_beyond == "none" or "covariates" not in crossed:
         return None
-    clinical = np.zeros(len(features.rows), dtype=np.float32)
-    clinical[train] = crossed["covariates"]
+    clinical = np.zeros(len(shared.features.rows), dtype=np.float32)
+    clinical[shared.train] = crossed["covariates"]
     return torch.from_numpy(clinical)
-
-
-def _positions(fold: Fold) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where training and test cases are among the fold's features."""
-    return np.arange(len(fold.train)), len(fold.train) + np.arange(len(fold.test))
-
-
-def _training_outcomes(context: Crossval, fold: Fold) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    rows = list(fold.train)
-    return context.data.cohort.months[rows], context.data.cohort.event[rows]
 
 
 def _survival(model: KEMM, output: torch.Tensor, last_month: float) -> NDArray[np.float64]:

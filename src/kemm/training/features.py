@@ -30,7 +30,7 @@ from kemm.modalities.slides import SlideBags
 from kemm.model.batch import CaseBatch, Tokens
 from kemm.model.kemm import Inputs
 from kemm.training.dataset import StudyData
-from kemm.training.linear import COVARIATES, FIELDS_STATED, GENES, SLIDES, TEXT, View
+from kemm.training.linear import COVARIATES, FIELDS_STATED, GENES, SLIDES, TEXT, View, ViewKind
 
 SENTENCE, WHOLE_REPORT = "sentence", "report"
 STATEMENT_KINDS = (*FIELDS, SENTENCE, WHOLE_REPORT)
@@ -187,13 +187,23 @@ class FoldTransforms:
             named = [name for name in self.covariates.names if name.lower() in ("age", "sex", "gender")]
             if named:
                 views["age+sex"] = View(self.covariates.design(cases, named), everyone, COVARIATES)
+        if data.cohort.covariates:
+            # What is constant in this training part says nothing, and is a view all the same: models are
+            # the same in every fold.
+            views.setdefault("covariates", _silent(everyone, COVARIATES))
+            views.setdefault("age+sex", _silent(everyone, COVARIATES))
         if self.sites:
             views["site"] = View(
                 np.array([[float(case.site == site) for site in self.sites] for case in cases]),
                 everyone,
                 COVARIATES,
             )
-        if self.document is not None:
+        elif any(site is not None for site in data.cohort.sites):
+            views["site"] = _silent(everyone, COVARIATES)
+        if self.document is None and data.has_reports:
+            reported = np.array([report is not None for report in reports], dtype=bool)
+            views |= {"report": _silent(reported, TEXT), "fields": _silent(reported, FIELDS_STATED)}
+        elif self.document is not None:
             part = self.report_part(reports)
             statements = part.statements
             tokens["report"] = part.tokens
@@ -382,6 +392,11 @@ class ReportPart:
     statements: list[list[Statement]]
     tokens: Tokens
     views: dict[str, View]
+
+
+def _silent(present: NDArray[np.bool_], kind: ViewKind) -> View:
+    """A view from which nothing can be learned: the risk it gives is 0."""
+    return View(np.zeros((len(present), 1)), present, kind)
 
 
 def _fit_fields(reports: Sequence[RefinedReport]) -> CovariateTransform:

@@ -331,7 +331,8 @@ def _attention(
                 elif modality == "slides":
                     asked = [index for index, query in enumerate(queries) if query]
                     overall = relative[asked or slice(None)].mean(axis=0)
-                    found.attention[case] = PatchAttention.of(queries, relative, overall)
+                    whose = part.slides.slides_of(row) if part.slides is not None else ()
+                    found.attention[case] = PatchAttention.of(queries, relative, overall, whose)
                     best = np.argsort(-overall, kind="stable")[:TOP_PATCHES]
                     found.patches[case] = [
                         (int(keys[index]), round(float(overall[index]), 3)) for index in best

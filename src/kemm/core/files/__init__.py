@@ -4,15 +4,8 @@ Never a pickle. Tables are read as text and typed by whoever knows the column. W
 written aside, flushed, and renamed into place, so what exists is complete.
 """
 
-from kemm.core.files.arrays import (
-    TiledFeatures,
-    read_arrays,
-    read_features,
-    read_tiled_features,
-    read_weights,
-    write_arrays,
-)
-from kemm.core.files.coordinates import read_coordinates
+from kemm.core.files.arrays import read_arrays, read_features, read_weights, write_arrays
+from kemm.core.files.hdf5 import TiledFeatures, read_coordinates, read_tiled_features
 from kemm.core.files.kinds import sha256_of
 from kemm.core.files.locks import locked
 from kemm.core.files.output import (

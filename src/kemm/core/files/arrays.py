@@ -5,13 +5,14 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kemm.core.errors import InputError, IntegrityError, PolicyError
-from kemm.core.files.kinds import HDF5, refuse_other_kinds
+from kemm.core.files.hdf5 import read_hdf5_features
+from kemm.core.files.kinds import refuse_other_kinds
 from kemm.core.files.output import write_bytes
+from kemm.core.files.patch_shape import PLAIN, require_patch_shape
 from kemm.core.files.paths import require_file
 
 if TYPE_CHECKING:
@@ -19,12 +20,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-MAX_FEATURE_BYTES = 8 * 2**30
-"""Of one slide, as float32: 1.4 million patches of 1,536 features."""
-
 _NPY = b"\x93NUMPY"
-_SHAPE = "patch features must be floats of shape (patch, width) with one patch or more"
-_PLAIN = "Save them as a plain float array (patch, width): .h5, .npy or .safetensors."
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -71,7 +67,7 @@ def read_features(path: Path) -> NDArray[np.float32]:
     require_file(path)
     suffix = path.suffix.lower()
     if suffix in (".h5", ".hdf5"):
-        array = _read_h5(path)
+        array = read_hdf5_features(path)
     elif suffix in (".pt", ".pth"):
         array = _read_pt(path)
     elif suffix == ".npy":
@@ -93,18 +89,6 @@ def read_features(path: Path) -> NDArray[np.float32]:
     return values
 
 
-def _require_shape(path: Path, shape: tuple[int, ...], dtype: object, *, floats: bool) -> None:
-    """Raise `InputError` before anything of the wrong kind, or too large, is read."""
-    flat = shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
-    if not floats or len(flat) != 2 or 0 in flat:
-        raise InputError(f"{path}: {_SHAPE}, not {dtype} of shape {shape}. Extract this slide again.")
-    size = 4 * flat[0] * flat[1]
-    if size > MAX_FEATURE_BYTES:
-        raise InputError(
-            f"{path}: declares features of shape {shape}, {size:,} bytes, above the limit of {MAX_FEATURE_BYTES:,}."
-        )
-
-
 def _read_npy(path: Path) -> NDArray[Any]:
     import numpy as np
 
@@ -115,129 +99,13 @@ def _read_npy(path: Path) -> NDArray[Any]:
     except ValueError as error:
         if "object" in str(error).lower() or "pickle" in str(error).lower():
             raise PolicyError(
-                f"{path}: refused, because this .npy holds pickled Python objects, which could run code. {_PLAIN}"
+                f"{path}: refused, because this .npy holds pickled Python objects, which could run code. {PLAIN}"
             ) from error
         raise InputError(f"{path}: this .npy is damaged ({error}). Copy or extract it again.") from error
     except (EOFError, OSError, SyntaxError, TypeError) as error:
         raise InputError(f"{path}: this .npy is damaged ({error}). Copy or extract it again.") from error
-    _require_shape(path, array.shape, array.dtype, floats=array.dtype.kind == "f")
+    require_patch_shape(path, array.shape, array.dtype, floats=array.dtype.kind == "f")
     return array
-
-
-def _read_h5(path: Path) -> NDArray[Any]:
-    import h5py
-
-    refuse_other_kinds(path, expected="an HDF5 file", accept=(HDF5,))
-    try:
-        # Only read, never written by kemm: no lock, which read-only network folders refuse.
-        with h5py.File(path, "r", locking=False) as handle:
-            dataset = _dataset(path, handle, "features")
-            _require_shape(path, dataset.shape or (), dataset.dtype, floats=dataset.dtype.kind == "f")
-            values: NDArray[Any] = dataset[()]
-            return values
-    except (OSError, RuntimeError, KeyError) as error:
-        raise InputError(
-            f"{path}: this is not a whole HDF5 file ({error}). Copy or extract it again."
-        ) from error
-
-
-def _dataset(path: Path, handle: Any, name: str) -> Any:
-    """A dataset whose bytes are in this very file."""
-    import h5py
-
-    link = handle.get(name, getlink=True)
-    if link is None:
-        raise InputError(
-            f"{path}: there is no dataset {name!r}; it holds: {', '.join(handle) or 'nothing'}. "
-            "Rename the dataset, or extract again."
-        )
-    if not isinstance(link, h5py.HardLink):
-        raise PolicyError(
-            f"{path}: {name!r} is a link to another place and is not followed. Copy the data into the file."
-        )
-    dataset = handle[name]
-    if not isinstance(dataset, h5py.Dataset):
-        raise InputError(f"{path}: {name!r} is a group, not a dataset. {_PLAIN}")
-    if dataset.external or dataset.is_virtual:
-        raise PolicyError(
-            f"{path}: {name!r} is stored in other files, which are not opened. Copy the data into the file."
-        )
-    return dataset
-
-
-@dataclass(frozen=True)
-class TiledFeatures:
-    """Patch features of one slide with what else their file says."""
-
-    features: NDArray[Any]
-    """(patch, width), as stored."""
-    coordinates: NDArray[Any] | None
-    """(patch, 2), in the unit of whoever wrote them."""
-    attributes: Mapping[str, str | float]
-    """Of the file, of the coordinates and of the features, whichever says a name first."""
-
-
-def read_tiled_features(path: Path) -> TiledFeatures:
-    """Features and places of tiles from an HDF5 file that another tool wrote, under the rules of `read_features`.
-
-    Raises:
-        InputError: No features, or features and coordinates of different lengths, or damaged.
-        PolicyError: Data kept in other files.
-    """
-    import h5py
-    import numpy as np
-
-    require_file(path)
-    refuse_other_kinds(path, expected="an HDF5 file", accept=(HDF5,))
-    try:
-        with h5py.File(path, "r", locking=False) as handle:
-            name = "feats" if "features" not in handle and "feats" in handle else "features"
-            features = _dataset(path, handle, name)
-            _require_shape(path, features.shape or (), features.dtype, floats=features.dtype.kind == "f")
-            values: NDArray[Any] = features[()]
-            values = values[0] if values.ndim == 3 else values
-            sources = [handle, features]
-            places: NDArray[Any] | None = None
-            if "coords" in handle:
-                coordinates = _dataset(path, handle, "coords")
-                shape: tuple[int, ...] = tuple(coordinates.shape or ())
-                flat = shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
-                if len(flat) != 2 or flat[1] < 2 or coordinates.dtype.kind not in "iuf":
-                    raise InputError(
-                        f"{path}: 'coords' must be numbers of shape (patch, 2), not {coordinates.dtype} of shape {shape}."
-                    )
-                if flat[0] != len(values):
-                    raise InputError(
-                        f"{path}: {len(values):,} features and {flat[0]:,} coordinates. Extract this slide again."
-                    )
-                places = np.asarray(coordinates[()]).reshape(flat)[:, :2]
-                sources.insert(1, coordinates)
-            attributes: dict[str, str | float] = {}
-            for source in sources:
-                for key, value in source.attrs.items():
-                    plain = _plain_attribute(value)
-                    if plain is not None:
-                        attributes.setdefault(str(key), plain)
-            return TiledFeatures(values, places, attributes)
-    except (OSError, RuntimeError, KeyError) as error:
-        raise InputError(
-            f"{path}: this is not a whole HDF5 file ({error}). Copy or extract it again."
-        ) from error
-
-
-def _plain_attribute(value: Any) -> str | float | None:
-    """Text or a number; None of anything else."""
-    import numpy as np
-
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    if isinstance(value, np.ndarray) and value.size == 1:
-        value = value.item()
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, (bool, np.bool_)):
-        return float(value)
-    return None
 
 
 def _read_safetensors(path: Path) -> NDArray[Any]:
@@ -263,7 +131,7 @@ def _read_pt(path: Path) -> NDArray[Any]:
     if isinstance(loaded, dict) and isinstance(loaded.get("features"), torch.Tensor):
         loaded = loaded["features"]
     if not isinstance(loaded, torch.Tensor):
-        raise InputError(f"{path}: holds a {type(loaded).__name__}, not a tensor. {_PLAIN}")
+        raise InputError(f"{path}: holds a {type(loaded).__name__}, not a tensor. {PLAIN}")
     return _tensor_values(path, loaded)
 
 
@@ -327,6 +195,6 @@ def _tensor_values(path: Path, tensor: torch.Tensor) -> NDArray[Any]:
     import torch
 
     dense = tensor.layout == torch.strided
-    _require_shape(path, tuple(tensor.shape), tensor.dtype, floats=tensor.is_floating_point() and dense)
+    require_patch_shape(path, tuple(tensor.shape), tensor.dtype, floats=tensor.is_floating_point() and dense)
     values: NDArray[Any] = tensor.detach().float().numpy()
     return values

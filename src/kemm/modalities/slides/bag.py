@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict
 from kemm.core.errors import InputError
 from kemm.core.files import read_arrays, write_arrays
 
+UNKNOWN = -1
+"""Stands for both coordinates of a tile of which nobody says where it is."""
+
 
 class BagAbout(BaseModel):
     """Where a bag comes from. What is not known of features that another tool made is None."""
@@ -41,7 +44,7 @@ class SlideBag:
     features: NDArray[np.float16]
     """(patch, width)"""
     coordinates: NDArray[np.int32]
-    """Left and top of each tile in pixels of the slide's full resolution, (patch, 2)."""
+    """Left and top of each tile in pixels of the slide's full resolution, or `UNKNOWN`, (patch, 2)."""
     about: BagAbout
 
     def __post_init__(self) -> None:

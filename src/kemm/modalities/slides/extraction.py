@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from kemm.core.errors import InputError, KemmError, PartialError
-from kemm.core.files import read_json, sha256_of, write_json
 from kemm.core.files.output import cannot_write
 from kemm.core.provenance import fingerprint
-from kemm.modalities.slides.bag import BagAbout, SlideBag, write_bag
+from kemm.modalities.slides.bag import BagAbout, SlideBag
 from kemm.modalities.slides.images import SlideImage
+from kemm.modalities.slides.kept import Record, keep
 from kemm.modalities.slides.reader import Slide, open_slide
 from kemm.modalities.slides.tile_encoder import TileEncoder
 from kemm.modalities.slides.tiles import (
@@ -36,9 +36,6 @@ from kemm.modalities.slides.tissue import Tissue, TissueConfig, find_tissue, req
 
 FORMAT = 1
 """Raised when the same slide and settings would give other tiles than before."""
-RECORDS = ".made"
-"""Folder beside the bags with a record of how each was made."""
-IMPORTED = "imported"
 MOST_UNDER_WAY = 256
 """Batches that are read at once, at most: workers of a large machine."""
 
@@ -65,21 +62,6 @@ class Tiling(BaseModel):
     batch: int
     tissue: TissueConfig
     tiles: TilesConfig
-
-
-class Record(BaseModel):
-    """How a bag was made."""
-
-    model_config = ConfigDict(frozen=True)
-
-    key: str
-    """Of slide, tiling and encoder; an imported bag's begins with "imported"."""
-    sha256: str
-    """Of the bag."""
-    tiles: int
-    left_out: int = 0
-    """Tiles on tissue that were ink or blurred."""
-    seconds: float = 0
 
 
 @dataclass(frozen=True)
@@ -127,40 +109,9 @@ class _Growing:
     began: float | None = None
 
 
-# --- what is done ------------------------------------------------------------------------------
-
-
-def bag_path(folder: Path, name: str) -> Path:
-    """Where the bag of a slide is."""
-    return folder / f"{name}.safetensors"
-
-
-def record_path(folder: Path, name: str) -> Path:
-    """Where the record of that bag is."""
-    return folder / RECORDS / f"{name}.json"
-
-
 def key_of(image: SlideImage, tiling: Tiling, encoder: TileEncoder) -> str:
     """Changes whenever the slide's bag would."""
     return fingerprint(FORMAT, image.name, image.identity, tiling, encoder.identity)
-
-
-def read_record(folder: Path, name: str) -> Record | None:
-    """How a slide's bag was made; None where there is none, or nobody wrote down how."""
-    if not bag_path(folder, name).is_file() or not record_path(folder, name).is_file():
-        return None
-    try:
-        return Record.model_validate(read_json(record_path(folder, name)))
-    except (KemmError, ValueError):
-        return None
-
-
-def keep(folder: Path, name: str, bag: SlideBag, record: Record) -> None:
-    """Write a bag, then its record: a bag without one is made again."""
-    record_path(folder, name).unlink(missing_ok=True)
-    write_bag(bag_path(folder, name), bag)
-    whole = record.model_copy(update={"sha256": sha256_of(bag_path(folder, name))})
-    write_json(record_path(folder, name), whole.model_dump())
 
 
 # --- what workers do ---------------------------------------------------------------------------

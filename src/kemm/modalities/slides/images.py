@@ -64,7 +64,12 @@ def find_images(
         faults.add("there is no such folder", "Set slides.images to where the slides are.", file=folder)
         return Images(())
     known = {*SLIDE_SUFFIXES, *FOREIGN} - {*PICTURES}
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in known and path.is_file())
+    # A link that leads nowhere is a slide that fails, not one that is passed over.
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in known and (path.is_file() or path.is_symlink())
+    )
     # Of a slide in DICOM each level is a file of its own: OpenSlide finds the others from any of them.
     paths = _first_of_each_folder(paths, ".dcm")
     if not paths:

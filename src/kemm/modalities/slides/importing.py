@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 
 from kemm.core.errors import InputError
 from kemm.core.files import TiledFeatures, read_features, read_tiled_features, sha256_of
-from kemm.modalities.slides.bag import BagAbout, SlideBag
+from kemm.modalities.slides.bag import UNKNOWN, BagAbout, SlideBag
 
 IMPORTED_SUFFIXES = (".h5", ".hdf5", ".pt", ".pth")
-UNKNOWN = -1
-"""Stands for both coordinates of each tile where the file does not say where tiles are."""
 UNKNOWN_ENCODER = "unknown"
 ENCODER_NAMES = ("encoder", "extractor", "model_name", "patch_encoder", "feature_extractor")
 MAX_HALF = float(np.finfo(np.float16).max)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kemm.core.errors import InputError
 from kemm.core.files import read_coordinates
-from kemm.modalities.slides.bag import read_bag
+from kemm.modalities.slides.bag import UNKNOWN, read_bag
 
 H5_SUFFIXES = (".h5", ".hdf5")
 
@@ -33,6 +33,8 @@ class Places:
 def read_places(path: Path) -> Places | None:
     """The places of a bag of kemm's, or of an .h5 with "coords" as CLAM and TRIDENT write it; else None.
 
+    Where one tile's place is unknown it is None too: a map with a hole would be read as a map.
+
     Raises:
         InputError: Damaged.
     """
@@ -48,6 +50,8 @@ def read_places(path: Path) -> Places | None:
     if _text(about.get("unit")) not in (None, "px", "pixel", "pixels"):
         return None
     places = _whole(coordinates)
+    if _some_unknown(places):
+        return None
     return Places(path.stem, places, _tile_side(about) or grid_step(places))
 
 
@@ -56,11 +60,17 @@ def _of_bag(path: Path) -> Places | None:
         bag = read_bag(path)
     except InputError:
         return None  # features alone, which other tools write as well
+    if _some_unknown(bag.coordinates):
+        return None
     about = bag.about
     side = about.tile_side_px
     if side is None and about.tile_side_um is not None and about.mpp:
         side = about.tile_side_um / about.mpp
     return Places(about.slide, bag.coordinates, side or grid_step(bag.coordinates), about.mpp)
+
+
+def _some_unknown(coordinates: NDArray[np.int32]) -> bool:
+    return bool((coordinates == UNKNOWN).all(axis=1).any())
 
 
 def grid_step(coordinates: NDArray[np.integer]) -> float:

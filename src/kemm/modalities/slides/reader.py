@@ -186,7 +186,7 @@ def open_slide(path: Path, mpp: float | None = None) -> Slide:
         UsageError: The libraries are not installed.
         InputError: No slide, damaged, of absurd size, or it does not say its micrometres a pixel.
     """
-    _require_libraries()
+    require_libraries()
     require_file(path)
     if path.suffix.lower() in FOREIGN:
         raise InputError(
@@ -201,7 +201,8 @@ def open_slide(path: Path, mpp: float | None = None) -> Slide:
     return slide
 
 
-def _require_libraries() -> None:
+def require_libraries() -> None:
+    """Raise `UsageError` where the libraries that read slides are not installed."""
     missing = [name for name in ("openslide", "tifffile") if find_spec(name) is None]
     if missing:
         raise UsageError(
@@ -215,6 +216,11 @@ def _require_sane(slide: Slide) -> None:
             raise InputError(
                 f"{slide.path}: level {place} is {level.width:,} x {level.height:,} pixels, which no scanner makes. "
                 "The file is damaged: copy it again."
+            )
+        if level.width > slide.width or level.height > slide.height:
+            raise InputError(
+                f"{slide.path}: level {place} is {level.width:,} x {level.height:,} pixels, more than the first level's "
+                f"{slide.width:,} x {slide.height:,}. The file is damaged: copy it again."
             )
 
 

@@ -1,66 +1,24 @@
-"""Patch features of slides, from the point where `kemm slides` or another tool has made them.
-
-The features of all slides are packed end to end into one memory-mapped file, a case's slides side by
-side, so that training reads a bag in one piece.
-"""
+"""Which files of patch features, made by `kemm slides` or another tool, are whose; and what is wrong with them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import Field
-
 from kemm.core.errors import Faults, InputError, KemmError, nearest
 from kemm.core.files import read_features, read_numbers, require_file, sha256_of
-from kemm.core.files.output import cannot_write
 from kemm.core.provenance import fingerprint
-from kemm.core.settings import Section
 from kemm.modalities.slides.bag import peek_about
+from kemm.modalities.slides.config import SlidesConfig
 from kemm.modalities.slides.naming import SHOWN_SLIDES, case_of_name, listed_names
 from kemm.modalities.slides.reader import SLIDE_SUFFIXES
-from kemm.modalities.slides.tile_encoder import TileEncoderConfig
-from kemm.modalities.slides.tiles import TilesConfig
-from kemm.modalities.slides.tissue import TissueConfig
 
 FEATURE_SUFFIXES = (".h5", ".hdf5", ".pt", ".pth", ".npy", ".safetensors")
+PACKING = 3
+"""Raised when the same files would be packed in another way."""
 PROBED_BYTES = 256 * 2**20
 """Feature files are opened before a run up to this total; the rest of a large study when they are packed."""
-
-
-class SlidesConfig(Section):
-    """Whole-slide images, or features of them that another tool made."""
-
-    images: str | None = None
-    """Folder with the scanner's files, also in folders below it; `kemm slides` makes patch features of them."""
-    features: str = "features"
-    """Folder of the study that `kemm slides` writes a file of patch features a slide into."""
-    mpp: float | None = Field(None, gt=0.05, lt=20)
-    """Micrometres a pixel at full resolution, of all slides; by default what each file says."""
-    tile_side_um: float | None = Field(None, gt=1, le=10_000)
-    """Side of a tile on the tissue in micrometres; by default what the encoder was trained for."""
-    tissue: TissueConfig = Field(default_factory=TissueConfig)
-    tiles: TilesConfig = Field(default_factory=TilesConfig)
-    encoder: TileEncoderConfig = Field(default_factory=TileEncoderConfig)
-
-    folder: str | None = None
-    """Folder with one file of patch features a slide (.h5, .pt, .npy, .safetensors), named by its slide; by default
-    what `kemm slides` wrote."""
-    slide_ids: str | None = None
-    """Column of the clinical table with the slides of a case, separated by ";". By default a file belongs
-    to the case whose id starts its name."""
-    table: str | None = None
-    """Or a table of slide-level features: one row a slide, numbers in all columns but the id's."""
-    case: str = "case_id"
-    """The id column of that table."""
-
-    @property
-    def bags(self) -> str | None:
-        """The folder whose files of patch features are used."""
-        return self.folder if self.folder is not None or self.images is None else self.features
 
 
 @dataclass(frozen=True)
@@ -87,35 +45,6 @@ class SlideSource:
         return self.table_cases if self.table is not None else sum(map(len, self.files.values()))
 
 
-@dataclass(frozen=True)
-class SlideBags:
-    """Patch features of each case: rows offsets[i] to offsets[i + 1] of a packed (patch, width) array."""
-
-    features: NDArray[np.floating]
-    offsets: NDArray[np.int64]
-
-    def __reduce__(self) -> tuple[object, ...]:
-        # For a worker: pickled as it is, a memory map would be sent with all its bytes.
-        mapped = self.features.filename if isinstance(self.features, np.memmap) else None
-        if mapped is None:
-            return SlideBags, (self.features, self.offsets)
-        return _mapped, (Path(mapped), self.offsets)
-
-    @property
-    def width(self) -> int:
-        """Numbers a patch."""
-        return int(self.features.shape[1])
-
-    @property
-    def present(self) -> NDArray[np.bool_]:
-        """Whether each case has a patch, (case,)."""
-        return np.diff(self.offsets) > 0
-
-    def bag(self, row: int) -> NDArray[np.float32]:
-        """All patches of a case, (patch, width)."""
-        return np.asarray(self.features[self.offsets[row] : self.offsets[row + 1]], dtype=np.float32)
-
-
 def find_slides(
     config: SlidesConfig,
     resolve: Callable[[str], Path],
@@ -131,7 +60,7 @@ def find_slides(
         if config.table is not None:
             path = resolve(config.table)
             require_file(path)
-            return SlideSource({}, (path, config.case), fingerprint(sha256_of(path), config))
+            return SlideSource({}, (path, config.case), fingerprint(PACKING, sha256_of(path), config))
         if config.bags is not None:
             return _find_files(config, resolve, case_ids, slide_ids, faults)
     except KemmError as error:
@@ -180,11 +109,12 @@ def probe_slides(source: SlideSource, faults: Faults) -> int:
             continue
         width = width or bag.shape[1]
         if bag.shape[1] != width:
-            faults.add_error(_other_width(path, bag.shape[1], width))
+            faults.add_error(other_width(path, bag.shape[1], width))
     return opened
 
 
-def _other_width(path: Path, width: int, before: int) -> InputError:
+def other_width(path: Path, width: int, before: int) -> InputError:
+    """A slide whose features are no match for those before."""
     return InputError(
         f"{path}: features are {width} wide, those of the slides before are {before}. "
         "Use one encoder for all slides of a study."
@@ -244,7 +174,7 @@ def _find_files(
         [case, [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in paths]]
         for case, paths in sorted(files.items())
     ]
-    return SlideSource(files, None, fingerprint(stamps, config))
+    return SlideSource(files, None, fingerprint(PACKING, stamps, config))
 
 
 def _checked(
@@ -340,96 +270,3 @@ def _named_by_case(by_stem: Mapping[str, Path], case_ids: Sequence[str]) -> dict
         if case is not None:
             files[case] = (*files.get(case, ()), path)
     return {case: files[case] for case in case_ids if case in files}
-
-
-def pack_slides(
-    source: SlideSource,
-    case_ids: Sequence[str],
-    features: Path,
-    offsets: Path,
-    on_slide: Callable[[], None] = lambda: None,
-) -> None:
-    """Write the packed features (.npy) and the offsets (.npy) of the cases, in their order.
-
-    Raises:
-        InputError: A file has another width than the first; a file or the table is not readable; the
-            disk is full.
-    """
-    try:
-        _pack(source, case_ids, features, offsets, on_slide)
-    except OSError as error:
-        if error.filename not in (None, str(features), str(offsets)):
-            raise  # not what is written, but something that is read
-        raise cannot_write(features, error) from error
-
-
-def _pack(
-    source: SlideSource,
-    case_ids: Sequence[str],
-    features: Path,
-    offsets: Path,
-    on_slide: Callable[[], None],
-) -> None:
-    lengths = np.zeros(len(case_ids), dtype=np.int64)
-    width, writer = 0, None
-    with features.open("wb") as handle:
-        for row, bag, name in _bags(source, case_ids):
-            if writer is None:
-                width = bag.shape[1]
-                writer = (
-                    np.float16
-                    if np.abs(np.nan_to_num(bag)).max() < 1e4 and source.table is None
-                    else np.float32
-                )
-                handle.write(b"\0" * HEADER_BYTES)
-            if bag.shape[1] != width:
-                raise _other_width(name, bag.shape[1], width)
-            if writer is np.float16 and np.abs(bag).max() > np.finfo(np.float16).max:
-                raise InputError(
-                    f"{name}: a feature is {np.abs(bag).max():g}, beyond what 16 bits hold. Rescale the features."
-                )
-            handle.write(np.ascontiguousarray(bag, dtype=writer).tobytes())
-            lengths[row] += bag.shape[0]
-            on_slide()
-        if writer is None:
-            raise InputError("no slide of any case could be read. Look at the slides section of study.yaml.")
-        handle.seek(0)
-        handle.write(_npy_header((int(lengths.sum()), width), np.dtype(writer)))
-    np.save(offsets, np.concatenate([[0], lengths.cumsum()]), allow_pickle=False)
-
-
-HEADER_BYTES = 128
-
-
-def _npy_header(shape: tuple[int, int], dtype: np.dtype[np.floating]) -> bytes:
-    """A version 1.0 .npy header, padded to a fixed size so that it can be written last."""
-    text = f"{{'descr': {dtype.str!r}, 'fortran_order': False, 'shape': {shape!r}, }}"
-    body = text.ljust(HEADER_BYTES - 11) + "\n"
-    return b"\x93NUMPY\x01\x00" + len(body).to_bytes(2, "little") + body.encode("ascii")
-
-
-def _bags(source: SlideSource, case_ids: Sequence[str]) -> Iterator[tuple[int, NDArray[np.float32], Path]]:
-    """(row, bag, name) for each slide, in the order of cases."""
-    if source.table is None:
-        for row, case in enumerate(case_ids):
-            for path in source.files.get(case, ()):
-                yield row, read_features(path), path
-        return
-    path, column = source.table
-    ids, numbers = read_numbers(path, column)
-    rows_of: dict[str, list[int]] = {}
-    for position, case in enumerate(ids):
-        rows_of.setdefault(case, []).append(position)
-    values = numbers.to_numpy(dtype=np.float32)
-    for row, case in enumerate(case_ids):
-        if case in rows_of:
-            yield row, values[rows_of[case]], path
-
-
-def open_slides(features: Path, offsets: Path) -> SlideBags:
-    """Packed slides, memory-mapped."""
-    return _mapped(features, np.load(offsets, allow_pickle=False))
-
-
-def _mapped(features: Path, offsets: NDArray[np.int64]) -> SlideBags:
-    return SlideBags(np.load(features, mmap_mode="r", allow_pickle=False), offsets)
