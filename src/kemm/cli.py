@@ -43,7 +43,11 @@ Overrides = Annotated[
 RunName = Annotated[str, typer.Option("--name", help="The run's name: results go to runs/NAME.")]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Processes to work with; by default one a core.", show_default=False),
+    typer.Option(
+        min=1,
+        help="Processes to work with, or tasks at once on a cluster; by default one a core.",
+        show_default=False,
+    ),
 ]
 Backend = Annotated[
     str | None,
@@ -110,17 +114,32 @@ def check(study: StudyFolder, set_: Overrides = None) -> None:
 def run(
     study: StudyFolder,
     name: RunName = "latest",
+    on: Annotated[
+        str | None,
+        typer.Option(
+            help="Where tasks run: processes (of this machine), ray or slurm; see docs/clusters.md.",
+            show_default=False,
+        ),
+    ] = None,
     workers: Workers = None,
     set_: Overrides = None,
 ) -> None:
     """Prepare, train, evaluate and report. Goes on where it was stopped; skips what is done."""
-    from kemm.config import Study
-    from kemm.pipeline import run as run_study
+    from kemm.pipeline.unchanged import unchanged_run
     from kemm.terminal import print_models
 
-    loaded = Study.load(study, set_ or ())
+    settings = [*([f"execution.engine={on}"] if on is not None else []), *(set_ or ())]
+    unchanged = unchanged_run(study, name, settings)
     with _progress() as progress:
-        result = run_study(loaded, name=name, workers=workers, progress=progress)
+        if unchanged is not None:
+            result = unchanged.result
+            for line in unchanged.said:
+                progress.say(line)
+        else:
+            from kemm.config import Study
+            from kemm.pipeline import run as run_study
+
+            result = run_study(Study.load(study, settings), name=name, workers=workers, progress=progress)
     print_models(_console(), result.evaluation)
     typer.echo(f"\nreport: {result.report}")
 

@@ -11,13 +11,14 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from kemm.core.cohort import CohortConfig
-from kemm.core.errors import Fault, InputError, InvalidInput, UsageError, nearest
-from kemm.core.files import read_text, resolve
+from kemm.core.errors import Fault, InvalidInput, UsageError, nearest
+from kemm.core.files import resolve
 from kemm.core.settings import Section
+from kemm.core.study_file import FILE_NAME, STORE_NAME, brief, read_study_file, run_folder, set_setting
+from kemm.execution import ExecutionConfig
 from kemm.llm import LLMConfig
 from kemm.modalities.background import BackgroundConfig
 from kemm.modalities.encoders import TextConfig
@@ -30,9 +31,6 @@ from kemm.training.comparators import ComparatorsConfig
 from kemm.training.features import FeaturesConfig
 from kemm.training.splits import FoldsConfig
 from kemm.training.trainer import TrainingConfig
-
-FILE_NAME = "study.yaml"
-STORE_NAME = ".kemm"
 
 
 class StudyConfig(Section):
@@ -55,6 +53,8 @@ class StudyConfig(Section):
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     comparators: ComparatorsConfig = Field(default_factory=ComparatorsConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    execution: ExecutionConfig = Field(default_factory=ExecutionConfig, exclude=True)
+    # Excluded: what is dumped is what identifies a run, and where it was computed changes nothing of it.
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class Study:
     config: StudyConfig
     overrides: tuple[str, ...] = ()
     """What was set for this run only: "section.key=value"."""
+    identity: str = ""
+    """Of what study.yaml says; empty for a study that was not read from a file."""
 
     @classmethod
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> Study:
@@ -73,31 +75,9 @@ class Study:
         Raises:
             InputError: No study.yaml, not YAML, or settings that are wrong: all named, with the nearest right name.
         """
-        path = Path(path).expanduser()
-        file = path / FILE_NAME if path.is_dir() else path
-        if not path.exists():
-            raise InputError(
-                f"{path}: there is no such folder. Name the study's folder, or its {FILE_NAME}; "
-                "`kemm demo` makes one to try."
-            )
-        if not file.exists():
-            raise InputError(
-                f"{file}: there is no such file. `kemm init {path}` writes one from the tables found there."
-            )
-        try:
-            raw = yaml.load(read_text(file, expected="settings in YAML"), _StrictLoader)
-        except yaml.YAMLError as error:
-            raise InputError(
-                f"{file}: this is not YAML: {' '.join(str(error).split())}. "
-                "Look at that line: it needs `key: value`, spaces for indentation, and quotes around text with a colon."
-            ) from error
-        if not isinstance(raw, dict):
-            found = "nothing but comments" if raw is None else _brief(raw)
-            raise InputError(
-                f"{file}: expected `key: value` lines, found {found}. `kemm init` writes an example."
-            )
-        set_here = {_set(raw, override): override for override in overrides}
-        return cls(file.parent.resolve(), _validated(StudyConfig, raw, file, set_here), tuple(overrides))
+        file = read_study_file(path, overrides)
+        config = _validated(StudyConfig, file.raw, file.path, file.set_here)
+        return cls(file.folder, config, tuple(overrides), file.identity)
 
     @property
     def name(self) -> str:
@@ -126,6 +106,14 @@ class Study:
             return resolve(path, self.folder, allowed=[self.data_root])
         return resolve(path, self.data_root, allowed=[self.folder])
 
+    def places(self, paths: Sequence[str]) -> list[str]:
+        """Everywhere that paths of study.yaml may be found: in the study, and in the data root."""
+        texts = [str(_expanded(path)) for path in paths]
+        if self.config.data_root is None:
+            return texts
+        root = _expanded(self.config.data_root)
+        return [*texts, *(str(root / text) for text in texts)]
+
     @property
     def store_folder(self) -> Path:
         """Where derived things are kept."""
@@ -133,7 +121,7 @@ class Study:
 
     def run_folder(self, name: str) -> Path:
         """Where a run's results go."""
-        return self.folder / "runs" / name
+        return run_folder(self.folder, name)
 
 
 def llm_settings(folder: Path, overrides: Sequence[str]) -> LLMConfig:
@@ -147,7 +135,7 @@ def llm_settings(folder: Path, overrides: Sequence[str]) -> LLMConfig:
         config = Study.load(folder, overrides).config.llm
     else:
         raw: dict[str, Any] = {}
-        set_here = {_set(raw, override): override for override in overrides}
+        set_here = {set_setting(raw, override): override for override in overrides}
         config = _validated(_WithoutStudy, raw, folder / FILE_NAME, set_here).llm
     if config is None:
         raise UsageError(
@@ -172,45 +160,6 @@ def _expanded(text: str) -> Path:
     return Path(os.path.expandvars(text)).expanduser()
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML without the silent rule that of two equal keys the second counts."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """A mapping whose keys are all different."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key.value!r} stands here twice", key.start_mark
-                    )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def _set(raw: dict[str, Any], override: str) -> tuple[str, ...]:
-    """Change one setting; returns its path."""
-    key, equals, value = override.partition("=")
-    path = tuple(part.strip() for part in key.split("."))
-    if not equals or not all(path):
-        raise UsageError(
-            f"--set takes section.key=value, not {override!r}. For instance: --set training.epochs=20"
-        )
-    place = raw
-    for section in path[:-1]:
-        inner = place.get(section)
-        if inner is None:
-            inner = place[section] = {}
-        if not isinstance(inner, dict):
-            raise UsageError(f"--set {override}: {section!r} is a value, not a section.")
-        place = inner
-    try:
-        place[path[-1]] = yaml.load(value, _StrictLoader)
-    except yaml.YAMLError as error:
-        raise UsageError(f"--set {override}: the value is not YAML. Put quotes around it.") from error
-    return path
-
-
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
@@ -231,7 +180,7 @@ def _validated(
             elif detail["type"] == "missing":
                 problem, remedy = f"the setting {setting!r} is required", "Add it."
             else:
-                problem = f"{setting} cannot be {_brief(detail['input'])}: {detail['msg']}"
+                problem = f"{setting} cannot be {brief(detail['input'])}: {detail['msg']}"
                 remedy = "Correct the value."
             # A value that may be of several kinds is wrong for each of them: one fault, with what each expects.
             told, remedy = problems.setdefault(path, ([], remedy))
@@ -263,11 +212,6 @@ def _fault(
 def _shown(path: Sequence[str]) -> str:
     """ "genomics.tables[0].path": as a person says where a setting stands."""
     return "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in path).removeprefix(".")
-
-
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _as_declared(value: Any) -> Any:

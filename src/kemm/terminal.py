@@ -15,10 +15,8 @@ from rich.progress import Progress as RichProgress
 from rich.table import Column, Table
 from rich.text import Text
 
-from kemm.pipeline import Inputs, Plan, RefineResult, describe
-from kemm.pipeline.refining import facts_of
-
 if TYPE_CHECKING:
+    from kemm.pipeline import Inputs, Plan, RefineResult
     from kemm.results.records import Evaluation
 
 NAME_WIDTH = 19
@@ -130,6 +128,8 @@ def duration(seconds: float) -> str:
 
 def print_inputs(console: Console, inputs: Inputs) -> None:
     """The summary a person wants to see before a run: who has what, and what is missing."""
+    from kemm.pipeline import describe
+
     console.print(escape(inputs.first_line), highlight=False, soft_wrap=not console.is_terminal)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
@@ -173,6 +173,8 @@ def print_plan(console: Console, plan: Plan) -> None:
 
 def print_refined(console: Console, result: RefineResult) -> None:
     """What was read from the reports, and how many of them state each field."""
+    from kemm.pipeline.refining import facts_of
+
     counts = result.counts
     facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     facts.add_column(no_wrap=True)

@@ -91,6 +91,32 @@ def test_the_first_of_two_that_make_one_entry_wins_and_the_second_loses_nothing(
     assert [entry.name for entry in (tmp_path / "runs").iterdir()] == ["abc"]
 
 
+MAKE_ALL = """
+import random, sys
+from pathlib import Path
+from kemm.core.store import Store
+
+store, keys = Store(Path(sys.argv[1])), [f"key{number}" for number in range(20)]
+random.seed(int(sys.argv[2]))
+for key in random.sample(keys, len(keys)):
+    with store.adding("thing", key) as folder:
+        (folder / "a.txt").write_text(key * 10_000)
+    assert store.get("thing", key).path("a.txt").read_text() == key * 10_000
+"""
+
+
+def test_several_processes_may_make_the_same_entries_side_by_side(tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen([sys.executable, "-c", MAKE_ALL, tmp_path, str(seed)], stderr=subprocess.PIPE)
+        for seed in range(4)
+    ]
+    ends = [(process.communicate()[1], process.returncode) for process in processes]
+    assert ends == [(b"", 0)] * 4
+    assert sorted(path.name for path in (tmp_path / "thing").iterdir()) == sorted(
+        f"key{n}" for n in range(20)
+    )
+
+
 def test_a_killed_process_leaves_no_entry_and_its_rest_is_swept_up(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from kemm.core.store import Store\n"

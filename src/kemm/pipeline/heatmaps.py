@@ -10,7 +10,7 @@ from kemm.core.errors import Faults, InputError, UsageError, nearest
 from kemm.core.files import read_frame, read_json, safe_name, write_bytes, write_json
 from kemm.core.store import Store
 from kemm.pipeline.inputs import read_inputs
-from kemm.pipeline.running import DEFAULT_RUN, finished_folder, read_run
+from kemm.pipeline.runs import DEFAULT_RUN, finished_folder, read_run
 from kemm.pipeline.slide_attention import (
     NO_COORDINATES,
     attention_of_slides,
@@ -56,7 +56,7 @@ def draw_case(
         InputError: No such run, or case; or nothing says where its patches lie.
         UsageError: The case has no such statement.
     """
-    run = finished_folder(study, name)
+    run = finished_folder(study.folder, name)
     attention = _attention(study, run, case)
     faults = Faults()
     inputs = read_inputs(study, faults)

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from kemm.config import FILE_NAME, Study
+from kemm.config import Study
 from kemm.core.clinical import read_cohort
 from kemm.core.cohort import Cohort
 from kemm.core.columns import counted
 from kemm.core.errors import Fault, Faults, InputError, KemmError
 from kemm.core.files import read_json, read_table, sha256_of
+from kemm.core.study_file import FILE_NAME
 from kemm.llm import BACKENDS, require_allowed
 from kemm.modalities.background import Background, load_background
 from kemm.modalities.encoders import TEXT_ENCODERS
@@ -29,6 +30,7 @@ from kemm.modalities.genomics import (
 from kemm.modalities.reports import BY_MODEL, REFINERS, read_reports
 from kemm.modalities.reports.covariates import check_covariates
 from kemm.modalities.slides import SlideSource, find_slides, read_table_cases
+from kemm.pipeline.unchanged import Sight
 from kemm.results.evaluation import median_follow_up
 from kemm.training.splits import Fold, fold_kind, make_folds
 
@@ -344,7 +346,8 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _digests(study: Study) -> dict[str, str]:
+def tables_of(study: Study) -> list[str]:
+    """Every file that study.yaml names as an input, by its path there."""
     config = study.config
     paths = [config.cohort.table]
     paths += [config.reports.table] if config.reports and config.reports.table else []
@@ -355,8 +358,25 @@ def _digests(study: Study) -> dict[str, str]:
     paths += [config.evaluation.truth] if config.evaluation.truth else []
     if config.folds.files:
         paths += [config.folds.files.replace("{fold}", str(index)) for index in range(config.folds.count)]
+    return paths
+
+
+def look_at_inputs(study: Study) -> Sight | None:
+    """All that a run will read, as it is now; None where that cannot be known."""
+    config = study.config
+    files = tables_of(study)
+    files += [config.reports.folder] if config.reports and config.reports.folder else []
+    files += [str(Path(config.evaluation.truth).with_suffix(".json"))] if config.evaluation.truth else []
+    bags = [config.slides.bags] if config.slides and config.slides.bags else []
+    try:
+        return Sight.of(study.folder, study.identity, study.places(files), study.places(bags))
+    except (OSError, KemmError):
+        return None  # whoever reads it says what is wrong
+
+
+def _digests(study: Study) -> dict[str, str]:
     found = {FILE_NAME: sha256_of(study.folder / FILE_NAME)} if (study.folder / FILE_NAME).is_file() else {}
-    for path in paths:
+    for path in tables_of(study):
         try:
             file: Path = study.resolve(path)
             if file.is_file():

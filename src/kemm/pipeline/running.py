@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
-from kemm.config import FILE_NAME, Study
-from kemm.core.errors import Faults, InputError, IntegrityError, KemmError, UsageError
+from kemm.config import Study
+from kemm.core.errors import Faults, InputError
 from kemm.core.files import (
     locked,
-    read_frame,
     read_json,
     read_table,
     write_frame,
@@ -28,14 +25,28 @@ from kemm.core.files import (
 )
 from kemm.core.provenance import environment, fingerprint
 from kemm.core.store import Store
-from kemm.execution import Mapper, Processes, usable_cores
+from kemm.core.study_file import FILE_NAME
+from kemm.execution import Mapper, compute_on_one_thread, make_mapper
 from kemm.modalities.reports.counting import count_reports
 from kemm.modalities.slides import probe_slides
-from kemm.pipeline.inputs import Inputs, describe, read_inputs
+from kemm.pipeline.inputs import Inputs, describe, look_at_inputs, read_inputs
 from kemm.pipeline.prepare import doubt_fields, prepare
 from kemm.pipeline.progress import Progress, Silent
 from kemm.pipeline.refining import facts_of
+from kemm.pipeline.runs import (
+    DEFAULT_RUN,
+    RECORD,
+    REPORT,
+    RunResult,
+    fingerprint_of,
+    finished_folder,
+    models_frame,
+    named_run,
+    read_record,
+    read_run,
+)
 from kemm.pipeline.slide_attention import with_heatmaps
+from kemm.pipeline.unchanged import remember
 from kemm.results.evaluation import (
     DEFINITIONS,
     Evaluator,
@@ -57,35 +68,6 @@ from kemm.training.trainer import OPTIMISTIC
 
 if TYPE_CHECKING:
     import pandas as pd
-
-DEFAULT_RUN = "latest"
-RECORD = "run.json"
-"""Written after all other records of a run, and taken away before any of them is written anew."""
-REPORT = "report.html"
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """Where a run's results are, and the results."""
-
-    folder: Path
-    evaluation: Evaluation
-    explanation: Explanation | None
-
-    @property
-    def report(self) -> Path:
-        """The HTML report."""
-        return self.folder / REPORT
-
-    @property
-    def predictions(self) -> pd.DataFrame:
-        """A row a model, fold, seed and case: risk, survival on a grid of months."""
-        return read_frame(self.folder / "predictions.parquet")
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """A row a model: C with interval, SD over folds, and the other measures."""
-        return models_frame(self.evaluation)
 
 
 def check(study: Study) -> tuple[Inputs | None, Faults]:
@@ -110,20 +92,29 @@ def run(
         InvalidInput: Anything wrong with the inputs; all faults at once.
         PolicyError: Another process is at this run.
         PartialError: A worker was killed; run again to go on.
+        UsageError: The engine that `execution.engine` names is not installed.
+        ServiceError: Its cluster does not answer.
         IntegrityError: Something in the store was changed; says what to delete.
     """
-    folder = _run_folder(study, name)
+    folder = named_run(study.folder, name)
     told: Progress = progress or Silent()
     faults = Faults()
+    # Before anything is read: what changes meanwhile is then seen to have changed.
+    sight = look_at_inputs(study) if study.identity else None
     inputs = read_inputs(study, faults)
     faults.raise_if_any()
     if inputs is None:
         raise InputError("the cohort could not be read")
-    told.say(inputs.first_line)
-    for warning in inputs.warnings:
-        told.say(f"warning: {warning}")
+    said = [inputs.first_line, *(f"warning: {warning}" for warning in inputs.warnings)]
+    for line in said:
+        told.say(line)
+    mapper = make_mapper(study.config.execution, workers, study.store_folder / "jobs")
     with locked(folder):
-        return _Run(study, inputs, folder, Processes(workers or usable_cores()), told).go()
+        result = _Run(study, inputs, folder, mapper, told).go()
+        made_of = fingerprint_of(folder)
+        if sight is not None and made_of is not None:
+            remember(study.folder, name, sight, made_of, said)
+    return result
 
 
 def rebuild_report(study: Study, name: str = DEFAULT_RUN) -> Path:
@@ -132,37 +123,9 @@ def rebuild_report(study: Study, name: str = DEFAULT_RUN) -> Path:
     Raises:
         InputError: There is no such run.
     """
-    folder = finished_folder(study, name)
+    folder = finished_folder(study.folder, name)
     with locked(folder):
         return _write_report(folder)
-
-
-def finished_folder(study: Study, name: str) -> Path:
-    """The folder of a finished run.
-
-    Raises:
-        InputError: There is no such run.
-    """
-    folder = _run_folder(study, name)
-    if not (folder / RECORD).is_file():
-        runs = sorted(path.parent.name for path in folder.parent.glob(f"*/{RECORD}"))
-        raise InputError(
-            f"{folder}: no finished run is there. "
-            + (
-                f"There are: {', '.join(runs)}. Name one with --name."
-                if runs
-                else f"Run `kemm run {study.folder}` first."
-            )
-        )
-    return folder
-
-
-def _run_folder(study: Study, name: str) -> Path:
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise UsageError(
-            f"a run cannot be called {name!r}: its name becomes a folder. Use letters, digits, dots, - and _."
-        )
-    return study.run_folder(name)
 
 
 class _Run:
@@ -185,7 +148,7 @@ class _Run:
 
     def go(self) -> RunResult:
         key = self._key()
-        if _is_finished(self.folder, key):
+        if fingerprint_of(self.folder) == key:
             self.progress.say(f"nothing has changed since this run finished: {self.folder / REPORT}")
             return read_run(self.folder)
         data = self._timed("prepare", lambda: prepare(self.inputs, self.store, self.mapper, self.progress))
@@ -193,6 +156,7 @@ class _Run:
         self._timed("train", lambda: self._train(context))
         frame, explained = self._collect(context)
         predictions = Predictions(frame, data.cohort, self.inputs.folds)
+        compute_on_one_thread()  # wherever the tasks ran, what comes of them has the same bytes
         evaluation = self._timed("evaluate", lambda: self._evaluate(data, context, predictions))
         explanation = build_explanation(
             Findings.of(explained),
@@ -395,76 +359,18 @@ class _Run:
         return RunResult(folder, evaluation, explanation)
 
 
-def read_run(folder: Path) -> RunResult:
-    """A finished run's results.
-
-    Raises:
-        IntegrityError: A record is damaged, or of another version.
-    """
-    explanation = folder / "explanation.json"
-    return RunResult(
-        folder,
-        _read_record(folder / "evaluation.json", Evaluation),
-        _read_record(explanation, Explanation) if explanation.is_file() else None,
-    )
-
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def _read_record(path: Path, model: type[Model]) -> Model:
-    try:
-        return model.model_validate(read_json(path))
-    except ValidationError as error:
-        raise IntegrityError(
-            f"{path}: not a record as this version of kemm writes it ({error.error_count()} differences). "
-            f"Delete {path.with_name(RECORD)} and run again: it is made anew from what is in the store."
-        ) from error
-
-
-def models_frame(evaluation: Evaluation) -> pd.DataFrame:
-    """The table of models as a frame: values with their interval and SD, empty where undefined."""
-    import pandas as pd
-
-    rows = []
-    for model in evaluation.models:
-        c = model.metrics["harrell_c"]
-        row: dict[str, Any] = {
-            "model": model.name,
-            "title": model.title,
-            "cases": c.cases,
-            "events": c.events,
-        }
-        for name, cell in model.metrics.items():
-            row[name] = cell.value
-            if name == "harrell_c":
-                row |= {"harrell_c_low": cell.low, "harrell_c_high": cell.high, "harrell_c_sd": cell.sd}
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
 def _command(study: Study, name: str) -> str:
     """The command that makes this run again, wherever the study's folder is."""
     words = ["kemm", "run", study.folder.name]
     words += ["--name", name] if name != DEFAULT_RUN else []
-    words += [word for override in study.overrides for word in ("--set", override)]
+    settings = [one for one in study.overrides if not one.startswith("execution.")]
+    words += [word for override in settings for word in ("--set", override)]
     return shlex.join(words)
-
-
-def _is_finished(folder: Path, key: str) -> bool:
-    names = (RECORD, REPORT, "evaluation.json", "explanation.json", "predictions.parquet", "models.csv")
-    if not all((folder / name).is_file() for name in names):
-        return False
-    try:
-        record = read_json(folder / RECORD)
-    except KemmError:
-        return False  # damaged: it is made again
-    return isinstance(record, dict) and record.get("fingerprint") == key
 
 
 def _write_report(folder: Path) -> Path:
     result = read_run(folder)
-    record = _read_record(folder / RECORD, RunRecord)
+    record = read_record(folder / RECORD, RunRecord)
     write_text(result.report, render_report(result.evaluation, result.explanation, record))
     return result.report
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kemm.config import FILE_NAME, Study
+from kemm.config import Study
 from kemm.core.clinical import read_cohort
 from kemm.core.errors import Faults, InputError, KemmError, PartialError
 from kemm.core.files import locked, write_text
+from kemm.core.study_file import FILE_NAME
 from kemm.execution import Processes, usable_cores
 from kemm.modalities.slides import TILE_ENCODERS, TileEncoder
 from kemm.modalities.slides.config import SlidesConfig

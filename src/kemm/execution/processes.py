@@ -1,4 +1,4 @@
-"""Runs tasks here, one after another or on several processes, through one `map`."""
+"""Tasks on several processes of this machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,33 +15,12 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from kemm.core.errors import KemmError, PartialError
-
-Task = TypeVar("Task")
-Result = TypeVar("Result")
+from kemm.core.errors import PartialError
+from kemm.execution.mapper import Result, Task, answer, compute_on_one_thread, run_here
 
 SECONDS_TO_END = 5.0
-
-
-class Mapper(Protocol):
-    """Has the shape of `map`, except that results come as they are done, each with its task."""
-
-    def __call__(
-        self, function: Callable[[Any, Task], Result], context: Any, tasks: Sequence[Task]
-    ) -> Generator[tuple[Task, Result], None, None]:
-        """Call `function(context, task)` for each task. Closing the generator ends what is under way."""
-        ...
-
-
-def run_here(
-    function: Callable[[Any, Task], Result], context: Any, tasks: Sequence[Task]
-) -> Generator[tuple[Task, Result], None, None]:
-    """One task after another, in this process."""
-    _one_thread()
-    for task in tasks:
-        yield task, function(context, task)
 
 
 class Processes:
@@ -78,11 +56,6 @@ class Processes:
                 worker.process.terminate()
             for worker in workers:
                 worker.end()
-
-
-def usable_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -148,19 +121,11 @@ def _work(pipe: Connection) -> None:
     """What a worker does, until it is ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # also where it could not be blocked from the start
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _one_thread()
     function, context = pipe.recv()
+    compute_on_one_thread()
     while True:
         task = pipe.recv()
-        answer: tuple[Any, Exception | None]
-        try:
-            answer = function(context, task), None
-        except KemmError as error:
-            answer = None, error
-        except Exception:
-            # As text: not every exception can be sent.
-            answer = None, RuntimeError(f"a worker failed:\n{traceback.format_exc()}")
-        pipe.send(answer)
+        pipe.send(answer(function, context, task))
 
 
 def _end_with_parent() -> None:
@@ -189,12 +154,3 @@ def _quiet_start() -> Iterator[None]:
         sys.modules["__main__"] = script
         if can_block:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _one_thread() -> None:
-    """Linear algebra too: where several processes share the cores, threads of BLAS mostly wait for one another."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    torch.set_num_threads(1)
-    threadpool_limits(limits=1)
