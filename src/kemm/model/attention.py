@@ -59,7 +59,7 @@ class KECM(nn.Module):
             kept=adapter.kept(len(bags)),
             linear=adapter.linear,
         )
-        seen = through_heads(self.value, pooled.unflatten(1, (self.heads, -1)))
+        seen = through_heads(self.value.weight, self.value.bias, pooled.unflatten(1, (self.heads, -1)))
         evidence = self.feed_forward(knowledge.values + self.dropout(self.out(seen)))
         return Tokens(evidence, knowledge.present & bags.case_present[:, None])
 
@@ -73,7 +73,7 @@ class KECM(nn.Module):
     def _folded(self, knowledge: Tokens) -> Float[Tensor, "case row width"]:
         """Queries that look at adapted tokens without a key for each, all heads below one another."""
         query = split_heads(self.query(self.norm(knowledge.values)), self.heads)
-        folded = back_through_heads(self.key, query) / math.sqrt(query.shape[-1])
+        folded = back_through_heads(self.key.weight, query) / math.sqrt(query.shape[-1])
         return folded.flatten(1, 2)
 
     def looks(self, knowledge: Tokens, modality: Tokens) -> Float[Tensor, "case query token"]:
@@ -131,27 +131,29 @@ class SelfAttention(nn.Module):
 
 
 def back_through_heads(
-    linear: nn.Linear, values: Float[Tensor, "case head query part"]
+    weight: Float[Tensor, "*member out width"], values: Float[Tensor, "case head query part"]
 ) -> Float[Tensor, "case head query width"]:
     """For each head, its part times the rows of the weight that made the part: (Wx)·v = x·(Wᵀv).
 
     Here and in `through_heads` a weight may have one more axis, for networks side by side, each with as many cases.
     """
     heads, part = values.shape[1], values.shape[3]
-    weight = linear.weight.reshape(-1, heads, part, linear.weight.shape[-1])
+    weight = weight.reshape(-1, heads, part, weight.shape[-1])
     grouped = values.unflatten(0, (len(weight), -1))
     return torch.einsum("mchqp,mhpw->mchqw", grouped, weight).flatten(0, 1)
 
 
 def through_heads(
-    linear: nn.Linear, values: Float[Tensor, "case head query width"]
+    weight: Float[Tensor, "*member out width"],
+    bias: Float[Tensor, "*member out"],
+    values: Float[Tensor, "case head query width"],
 ) -> Float[Tensor, "case query width"]:
     """What a linear layer makes of each head's own values, heads side by side."""
     heads = values.shape[1]
-    weight = linear.weight.reshape(-1, heads, linear.weight.shape[-2] // heads, linear.weight.shape[-1])
+    weight = weight.reshape(-1, heads, weight.shape[-2] // heads, weight.shape[-1])
     grouped = values.unflatten(0, (len(weight), -1))
     made = torch.einsum("mchqw,mhpw->mcqhp", grouped, weight).flatten(3)
-    return (made + linear.bias.reshape(len(weight), 1, 1, -1)).flatten(0, 1)
+    return (made + bias.reshape(len(weight), 1, 1, -1)).flatten(0, 1)
 
 
 def split_heads(

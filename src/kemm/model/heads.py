@@ -32,6 +32,19 @@ class SurvivalHead(nn.Module):
         """The loss over a batch with these outcomes; zero with a gradient where nothing can be learned."""
         raise NotImplementedError
 
+    def loss_of_branches(
+        self,
+        scores: Float[Tensor, "case branch score"],
+        offset: Float[Tensor, " case"] | None,
+        months: Float[Tensor, " case"],
+        event: Bool[Tensor, " case"],
+    ) -> Float[Tensor, ""]:
+        """The sum of the losses that each branch has by itself."""
+        losses = [
+            self.loss(self(scores[:, branch], offset), months, event) for branch in range(scores.shape[1])
+        ]
+        return torch.stack(losses).sum()
+
     def risk(self, output: Float[Tensor, "case output"]) -> Float[Tensor, " case"]:
         """Risk on a log scale, higher = worse."""
         raise NotImplementedError
@@ -115,6 +128,20 @@ class DiscreteHazards(SurvivalHead):
             event,
             discrete_time.exposure(months, self.edges),
         )
+
+    def loss_of_branches(
+        self,
+        scores: Float[Tensor, "case branch score"],
+        offset: Float[Tensor, " case"] | None,
+        months: Float[Tensor, " case"],
+        event: Bool[Tensor, " case"],
+    ) -> Float[Tensor, ""]:
+        """As a loss of single cases, at once."""
+        count = scores.shape[1]
+        output = self(
+            scores.flatten(0, 1), None if offset is None else offset.repeat_interleave(count, dim=0)
+        )
+        return count * self.loss(output, months.repeat_interleave(count), event.repeat_interleave(count))
 
     def level(
         self,

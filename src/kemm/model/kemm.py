@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from kemm.core.settings import Section
 from kemm.model.attention import KECM, GatedPooling, SelfAttention
-from kemm.model.batch import CaseBatch, Forecast, Tokens
+from kemm.model.batch import CaseBatch, Tokens
 from kemm.model.heads import CoxHead, DiscreteHazards, SurvivalHead
 from kemm.model.layers import Adapter, GroupAdapter, LearnedQueries
+from kemm.model.survival_model import SurvivalModel
 
 
 class ModelConfig(Section):
@@ -75,7 +76,7 @@ class Inputs:
     """Modalities with background statements."""
 
 
-class KEMM(nn.Module):
+class KEMM(SurvivalModel):
     """Forecast from everything known about a case.
 
     report ───────┬───────────────────────────────────┐
@@ -84,13 +85,8 @@ class KEMM(nn.Module):
     genes ─► adapter ─► KECM ─► evidence ─────────────┤    together ─► self-attention ─► pooling ─► score ─┤
     covariates ─► adapter ────────────────────────────┘                      weighed sum + offset ─► survival head
 
-    A branch is a source by itself, or all together. The weights of branches and the level of the output are
-    not trained by gradient: they are fitted on cases that the network was not trained on.
+    A branch is a source by itself, or all together.
     """
-
-    weights: Tensor
-    usual: Tensor
-    level: Tensor
 
     def __init__(
         self,
@@ -103,24 +99,19 @@ class KEMM(nn.Module):
         width: int,
         head: SurvivalHead,
     ) -> None:
-        super().__init__()
+        super().__init__(branches, head)
         self.adapters = adapters
         self.attention = attention
         self.answer = answer
         self.learned = learned
-        self.branches = tuple(branches)
         self.fusion = fusion
         self.pooling = nn.ModuleDict({name: GatedPooling(width) for name in branches})
         self.scores = nn.ModuleDict(
             {name: _zero(nn.Linear(width, head.scores, bias=False)) for name in branches}
         )
-        self.register_buffer("weights", torch.ones(len(self.branches)))
-        self.register_buffer("usual", torch.zeros(len(self.branches), head.scores))
-        self.register_buffer("level", torch.zeros(head.outputs))
-        self.head = head
 
-    def forward(self, batch: CaseBatch) -> Forecast:
-        """The head's output, and the score of each branch."""
+    def branch_scores(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
+        """What each source says alone, and all together."""
         sources = self.sources(batch)
         branches = {name: self.own(name, tokens, batch) for name, tokens in sources.items()}
         if TOGETHER in self.branches:
@@ -128,20 +119,9 @@ class KEMM(nn.Module):
             for layer in self.fusion:
                 tokens = layer(tokens)
             branches[TOGETHER] = tokens
-        scores = torch.stack(
+        return torch.stack(
             [self.scores[name](self.pooling[name](branches[name])) for name in self.branches], dim=1
         )
-        return Forecast(self.combine(scores, batch.offset), scores)
-
-    def combine(
-        self,
-        scores: Float[Tensor, "case branch score"],
-        offset: Float[Tensor, " case"] | None,
-    ) -> Float[Tensor, "case output"]:
-        """The head's output from what each branch says of a case against its usual, weighed, and the offset."""
-        weighed = (self.weights[:, None] * (scores - self.usual)).sum(dim=1)
-        output: Tensor = self.head(weighed, offset) + self.level
-        return output
 
     def sources(self, batch: CaseBatch) -> dict[str, Tokens]:
         """Tokens of each source: the evidence each modality gives, the report, the covariates."""

@@ -53,6 +53,8 @@ class Adapter(nn.Module):
 class GroupAdapter(nn.Module):
     """One encoder a gene group: groups differ in what their features mean, so they share no weights."""
 
+    side_by_side = True
+
     def __init__(self, groups: int, features: int, width: int, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
@@ -64,12 +66,19 @@ class GroupAdapter(nn.Module):
 
     def forward(self, tokens: Tokens) -> Tokens:
         """Tokens of the model's width, one a group."""
-        projected = torch.einsum("cgf,gfw->cgw", self.dropout(tokens.values), self.weight) + self.bias
+        weight, bias = (
+            self.weight.reshape(-1, *self.weight.shape[-3:]),
+            self.bias.reshape(-1, 1, *self.bias.shape[-2:]),
+        )
+        values = self.dropout(tokens.values).unflatten(0, (len(weight), -1))
+        projected = (torch.einsum("mcgf,mgfw->mcgw", values, weight) + bias).flatten(0, 1)
         return Tokens(nn.functional.gelu(projected), tokens.present)
 
 
 class LearnedQueries(nn.Module):
     """Queries that are learned rather than known: what attention does without knowledge."""
+
+    side_by_side = True
 
     def __init__(self, count: int, width: int) -> None:
         super().__init__()
@@ -77,5 +86,6 @@ class LearnedQueries(nn.Module):
 
     def forward(self, cases: int) -> Tokens:
         """The same queries for every case."""
-        values: Float[Tensor, "case query width"] = self.values.expand(cases, -1, -1)
+        own = self.values.reshape(-1, *self.values.shape[-2:])
+        values: Float[Tensor, "case query width"] = own.repeat_interleave(cases // len(own), dim=0)
         return Tokens(values, torch.ones(values.shape[:2], dtype=torch.bool, device=values.device))

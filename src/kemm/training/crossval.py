@@ -19,6 +19,7 @@ from kemm.core.store import Store
 from kemm.modalities.encoders import TextConfig
 from kemm.modalities.genomics import GenomicsConfig
 from kemm.model.kemm import KEMM, ModelConfig, build_kemm, count_parameters
+from kemm.model.survival_model import SurvivalModel
 from kemm.survival import discrete_time
 from kemm.training.comparators import ModelSpec
 from kemm.training.dataset import StudyData
@@ -29,9 +30,10 @@ from kemm.training.occlusion import Explained, explain
 from kemm.training.patch_attention import write_patch_attention
 from kemm.training.reading import Reader
 from kemm.training.splits import Fold, inner_parts
-from kemm.training.trainer import OPTIMISTIC, Member, Outcomes, TrainingConfig, held_out, predict, train
+from kemm.training.together import predict
+from kemm.training.trainer import OPTIMISTIC, Ensemble, Member, Outcomes, TrainingConfig, held_out, train
 
-FORMAT = 5
+FORMAT = 6
 """Raised when the same settings would give other numbers than before."""
 GRID = tuple(float(month) for month in range(0, 241, 3))
 """Months at which survival is predicted. Fixed, so that no outcome of a test part can shape it."""
@@ -63,6 +65,12 @@ class Crossval:
         """The fold numbered `index`."""
         return next(fold for fold in self.folds if fold.index == index)
 
+    @property
+    def steps(self) -> int:
+        """Steps an epoch of every network: `training.batch` cases each, where a fold has its fair share of the cases."""
+        fitting = (1 - 1 / len(self.folds)) * (1 - 1 / self.training.inner_parts)
+        return max(1, round(len(self.data.cohort) * fitting / self.training.batch))
+
     def key(self, task: Task) -> str:
         """The name of a unit's result; changes with all that shapes it. Outcomes of the test part do not."""
         fold, spec, cohort = self.fold(task.fold), self.spec(task.model), self.data.cohort
@@ -87,6 +95,7 @@ class Crossval:
         ]
         if spec.is_network:
             parts += [self.model.model_dump(), self.training.model_dump(), spec == self.models[-1]]
+            parts += [len(cohort), self.steps, list(fold.train)]
             if self.training.selection == OPTIMISTIC:
                 test = list(fold.test)
                 parts.append([cohort.months[test].tolist(), cohort.event[test].tolist()])
@@ -161,19 +170,45 @@ def _comparator(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path) ->
     write_json(folder / "about.json", {"weights": dict(stack.weights)})
 
 
-def _network(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path) -> None:
+@dataclass(frozen=True)
+class Seeded:
+    """The ensemble of one seed, and the linear model it adds to."""
+
+    seed: int
+    stack: Stack | None
+    ensemble: Ensemble
+
+
+def untrained(context: Crossval, fold: Fold, spec: ModelSpec) -> list[Seeded]:
+    """The networks of a fold as they begin, by seed."""
     shared = fitted(context, fold)
-    features, months, event = shared.features, shared.months, shared.event
     cohort = context.data.cohort
     outer = Outcomes.of(fold.train, cohort.months, cohort.event)
-    frames, explaining, about = [], [], []
+    found = []
     for seed in context.training.seeds:
         stack, offset, crossed = _offset(shared, spec, seed)
-        reader = Reader(features, spec.inputs, offset)
-        members = _members(context, features, spec, outer, fold, event, seed)
+        reader = Reader(shared.features, spec.inputs, offset)
         learning = replace(reader, offset=_learning_offset(context, shared, crossed, offset))
-        history = train(members, reader, learning, context.training)
-        held = held_out(members, reader)
+        members = _members(context, shared.features, spec, outer, fold, shared.event, seed)
+        found.append(Seeded(seed, stack, Ensemble(members, reader, learning)))
+    return found
+
+
+def _network(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path) -> None:
+    shared = fitted(context, fold)
+    seeded = untrained(context, fold, spec)
+    ensembles = [one.ensemble for one in seeded]
+    histories = train(ensembles, context.training, rows=range(len(context.data.cohort)), steps=context.steps)
+    everyone = [(one, member) for one in ensembles for member in one.members]
+    forecasts = predict(
+        [member.model for _, member in everyone],
+        [one.reader for one, _ in everyone],
+        [fold.test for _ in everyone],
+    )
+    frames, explaining, about = [], [], []
+    for one, history in zip(seeded, histories, strict=True):
+        seed, stack, members = one.seed, one.stack, list(one.ensemble.members)
+        held = held_out(members, one.ensemble.reader)
         known = torch.cat([one.output() for one in held])
         known_months, known_event = (
             torch.cat([one.months for one in held]),
@@ -182,11 +217,13 @@ def _network(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path) -> No
         risks, curves = [], []
         for number, member in enumerate(members):
             member.model.head.fit_baseline(known, known_months, known_event)
-            output = predict(member.model, reader, fold.test).output
+            output = forecasts.pop(0).output
             risks.append(member.model.head.risk(output).double().numpy())
-            curves.append(_survival(member.model, output, float(months.max())))
+            curves.append(_survival(member.model, output, float(shared.months.max())))
             _save_member(folder, seed, number, member.model, stack)
-            if number == 0:  # one network a seed: the others say much the same, at as much time again
+            if number == 0 and isinstance(
+                member.model, KEMM
+            ):  # one network a seed: the others say much the same, at as much time again
                 explaining.append((member.model, stack))
         frames.append(
             _predictions(
@@ -214,7 +251,9 @@ def _network(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path) -> No
     write_frame(folder / "predictions.parquet", pd.concat(frames, ignore_index=True))
     write_json(folder / "about.json", about)
     if spec == context.models[-1]:
-        explained: Explained = explain(context.data, shared.transforms, features, spec, explaining, fold.test)
+        explained: Explained = explain(
+            context.data, shared.transforms, shared.features, spec, explaining, fold.test
+        )
         write_json(folder / "explained.json", explained.as_json())
         write_patch_attention(folder, explained.attention)
         _save_transforms(folder, shared.transforms)
@@ -244,7 +283,9 @@ def _members(
     ]
 
 
-def new_model(context: Crossval, features: CaseFeatures, spec: ModelSpec, outer: Outcomes, seed: int) -> KEMM:
+def new_model(
+    context: Crossval, features: CaseFeatures, spec: ModelSpec, outer: Outcomes, seed: int
+) -> SurvivalModel:
     """An untrained network for the training part `outer`."""
     torch.manual_seed(seed)
     edges = discrete_time.fit_intervals(outer.months, outer.event, context.model.intervals)
@@ -284,7 +325,7 @@ def _learning_offset(
     return torch.from_numpy(clinical)
 
 
-def _survival(model: KEMM, output: torch.Tensor, last_month: float) -> NDArray[np.float64]:
+def _survival(model: SurvivalModel, output: torch.Tensor, last_month: float) -> NDArray[np.float64]:
     """Survival on the grid; NaN after the training cases' follow-up."""
     grid = np.array(GRID)
     curve = np.full((len(output), len(grid)), np.nan)
@@ -319,7 +360,7 @@ def _predictions(
     )
 
 
-def _save_member(folder: Path, seed: int, number: int, model: KEMM, stack: Stack | None) -> None:
+def _save_member(folder: Path, seed: int, number: int, model: SurvivalModel, stack: Stack | None) -> None:
     arrays = {f"model.{name}": value.numpy() for name, value in model.state_dict().items()}
     if stack is not None:
         for name, one in stack.models.items():

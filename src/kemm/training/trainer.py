@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,8 +15,10 @@ from torch import Tensor
 
 from kemm.core.errors import UsageError
 from kemm.core.settings import Section
-from kemm.model.batch import CaseBatch
-from kemm.model.kemm import KEMM
+from kemm.model.survival_model import SurvivalModel
+from kemm.training.reading import CaseReader
+from kemm.training.stacking import NotStackable
+from kemm.training.together import Learner, Optimiser, Together, predict
 from kemm.training.weighing import Held, settle
 
 OPTIMISTIC = "best-epoch (optimistic)"
@@ -47,14 +49,6 @@ class TrainingConfig(Section):
     selection: Literal["inner", "best-epoch (optimistic)"] = "inner"
     """Where the epoch is chosen. "best-epoch (optimistic)" chooses it on the reported cases, as much published code
     does: it flatters, and is labelled so everywhere."""
-
-
-class CaseReader(Protocol):
-    """Gives cases as a model takes them."""
-
-    def batch(self, rows: Sequence[int], patches: int | None, generator: torch.Generator | None) -> CaseBatch:
-        """The cases at `rows`; at most `patches` patches of each, drawn with `generator`."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -100,146 +94,157 @@ class History:
 class Member:
     """One network of an ensemble: what it trains on, and what it is held to."""
 
-    model: KEMM
+    model: SurvivalModel
     fit: Outcomes
     select: Outcomes
     seed: int
 
 
-def train(
-    members: Sequence[Member],
-    reader: CaseReader,
-    learning: CaseReader,
-    config: TrainingConfig,
-    on_epoch: Callable[[int], None] = lambda epoch: None,
-) -> History:
-    """Train each member on its `fit`; leave all at the epoch with the least loss on their `select` together.
+@dataclass(frozen=True)
+class Ensemble:
+    """Networks that share an epoch, branch weights and level: those of one fold and one seed."""
 
-    Branches are trained on batches of `learning`, and weighed and used on those of `reader`; the two differ in the
-    offset only. Where the members' `select` parts make up the training part, the epoch is chosen on all of it, by
+    members: Sequence[Member]
+    reader: CaseReader
+    """What forecasts are made from, and epochs chosen on."""
+    learning: CaseReader
+    """What branches are trained on. The two differ in the offset only."""
+
+
+@dataclass
+class _Run:
+    """How far an ensemble has come."""
+
+    ensemble: Ensemble
+    losses: list[float]
+    best: int
+    states: list[dict[str, Tensor]]
+    over: bool = False
+
+
+def train(
+    ensembles: Sequence[Ensemble],
+    config: TrainingConfig,
+    *,
+    rows: Sequence[int] | None = None,
+    steps: int | None = None,
+    together: bool = True,
+    on_epoch: Callable[[int], None] = lambda epoch: None,
+) -> list[History]:
+    """Train each ensemble's members on their `fit`; leave all at the epoch with the least loss on their `select` together.
+
+    Where the members' `select` parts make up the training part, the epoch is chosen on all of it, by
     networks that did not see the cases they are judged on: one part alone has too few events to choose by.
     Branch weights come with each epoch (`settle`), a network's loss from weights that its cases had no part in.
     Epoch 0, the networks as they began, may win: then they add nothing to the offset.
 
+    Ensembles are independent: each ends as if it were trained alone with the same `rows` and `steps`.
+
+    Args:
+        rows: All cases whose order is drawn in each epoch; by default those of the ensembles.
+        steps: Steps an epoch, the same for all; by default what `config.batch` gives for the mean fitting part.
+        together: Compute all networks in one pass, where their kind allows; else one after another.
+
     Raises:
         UsageError: The loss is no longer finite.
     """
+    members = [member for ensemble in ensembles for member in ensemble.members]
+    if rows is None:
+        rows = sorted({int(row) for one in members for part in (one.fit, one.select) for row in part.rows})
+    if steps is None:
+        steps = max(1, round(sum(len(one.fit) for one in members) / len(members) / config.batch))
     runs = [
-        (member, _optimiser(member.model, config), torch.Generator().manual_seed(member.seed))
-        for member in members
+        _Run(
+            one,
+            [settle(held_out(one.members, one.reader))],
+            0,
+            [_snapshot(each.model) for each in one.members],
+        )
+        for one in ensembles
     ]
-    losses = [settle(held_out(members, reader))]
-    best, states = 0, [_snapshot(member.model) for member in members]
+    batches = _batches(runs, config, together)
     for epoch in range(1, config.epochs + 1):
-        for member, optimiser, generator in runs:
-            # Dropout draws from the global generator: each member's from its own seed.
-            torch.manual_seed(1_000_003 * member.seed + epoch)
-            _one_epoch(member.model, learning, member.fit, optimiser, config, generator)
-        losses.append(settle(held_out(members, reader)))
-        if not math.isfinite(losses[-1]):
-            raise UsageError(
-                f"training diverged: after epoch {epoch} the held-out loss is {losses[-1]}. "
-                f"Set training.learning_rate below {config.learning_rate:g}."
-            )
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(epoch)).tolist()
+        for batch in batches:
+            batch.learn(epoch, [rows[place] for place in order], steps, config)
+        for run in runs:
+            if not run.over:
+                _judge(run, epoch, config)
         on_epoch(epoch)
-        if losses[-1] < losses[best]:
-            best, states = epoch, [_snapshot(member.model) for member in members]
-        elif epoch - best >= config.patience:
+        batches = [batch for batch in batches if batch.go_on()]
+        if not batches:
             break
-    for member, state in zip(members, states, strict=True):
-        member.model.load_state_dict(state)
-    return History(losses, best)
+    for run in runs:
+        for member, state in zip(run.ensemble.members, run.states, strict=True):
+            member.model.load_state_dict(state)
+    return [History(run.losses, run.best) for run in runs]
+
+
+def _judge(run: _Run, epoch: int, config: TrainingConfig) -> None:
+    """Whether this is an ensemble's best epoch, or its last."""
+    run.losses.append(settle(held_out(run.ensemble.members, run.ensemble.reader)))
+    if not math.isfinite(run.losses[-1]):
+        raise UsageError(
+            f"training diverged: after epoch {epoch} the held-out loss is {run.losses[-1]}. "
+            f"Set training.learning_rate below {config.learning_rate:g}."
+        )
+    if run.losses[-1] < run.losses[run.best]:
+        run.best, run.states = epoch, [_snapshot(member.model) for member in run.ensemble.members]
+    elif epoch - run.best >= config.patience:
+        run.over = True
+
+
+@dataclass
+class _Batch:
+    """Networks that are one stack."""
+
+    stack: Together
+    runs: list[_Run]
+    """Of each of them."""
+
+    def learn(self, epoch: int, order: Sequence[int], steps: int, config: TrainingConfig) -> None:
+        self.stack.epoch(epoch, order, steps, patches=config.patches, token_dropout=config.token_dropout)
+
+    def go_on(self) -> bool:
+        """Leave out networks whose ensembles are over; whether any is left."""
+        places = [place for place, run in enumerate(self.runs) if not run.over]
+        self.runs = [self.runs[place] for place in places]
+        if places:
+            self.stack.keep(places)
+        return bool(places)
+
+
+def _batches(runs: list[_Run], config: TrainingConfig, together: bool) -> list[_Batch]:
+    optimiser = Optimiser(config.learning_rate, config.weight_decay)
+
+    learners = [(learner, run) for run in runs for learner in _learners(run.ensemble)]
+    if together:
+        try:
+            return [_Batch(Together([one for one, _ in learners], optimiser), [run for _, run in learners])]
+        except NotStackable:
+            pass
+    return [_Batch(Together([learner], optimiser), [run]) for learner, run in learners]
+
+
+def _learners(ensemble: Ensemble) -> list[Learner]:
+    return [
+        Learner(one.model, ensemble.learning, one.fit.rows, one.fit.months, one.fit.event, one.seed)
+        for one in ensemble.members
+    ]
 
 
 def held_out(members: Sequence[Member], reader: CaseReader) -> list[Held]:
     """What each network says of the cases it is held to."""
-    said = [predict(member.model, reader, member.select.rows) for member in members]
+    said = predict(
+        [member.model for member in members],
+        [reader] * len(members),
+        [member.select.rows for member in members],
+    )
     return [
         Held(member.model, one.scores, one.offset, member.select.months, member.select.event)
         for member, one in zip(members, said, strict=True)
     ]
 
 
-def _optimiser(model: KEMM, config: TrainingConfig) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(
-        [
-            {"params": [p for p in model.parameters() if p.ndim >= 2], "weight_decay": config.weight_decay},
-            {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0},
-        ],
-        lr=config.learning_rate,
-    )
-
-
-def _one_epoch(
-    model: KEMM,
-    reader: CaseReader,
-    fit: Outcomes,
-    optimiser: torch.optim.Optimizer,
-    config: TrainingConfig,
-    generator: torch.Generator,
-) -> None:
-    model.train()
-    order = torch.randperm(len(fit), generator=generator).numpy()
-    # A last batch of a few cases would be mostly noise: parts of equal size instead.
-    steps = max(1, round(len(fit) / config.batch))
-    for positions in np.array_split(order, steps):
-        some = fit.take(positions)
-        batch = drop_tokens(
-            reader.batch(some.rows.tolist(), config.patches, generator), config.token_dropout, generator
-        )
-        # Each branch by itself has to explain what the offset leaves open; else one that learns the training
-        # cases by heart would leave nothing for the others to learn.
-        scores = model(batch).scores
-        losses = [
-            model.head.loss(model.head(scores[:, branch], batch.offset), some.months, some.event)
-            for branch in range(scores.shape[1])
-        ]
-        loss = torch.stack(losses).sum()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-
-
-def drop_tokens(batch: CaseBatch, chance: float, generator: torch.Generator) -> CaseBatch:
-    """The batch with each token absent by `chance`: knowledge and modalities must do without one another.
-
-    Bags are spared: `TrainingConfig.patches` draws among patches already.
-    """
-    if chance == 0:
-        return batch
-    tokens = {
-        name: one.without(torch.rand(one.present.shape, generator=generator) < chance)
-        for name, one in batch.tokens.items()
-    }
-    return replace(batch, tokens=tokens)
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a network says of some cases: the head's output, each branch's score, and the offset it added to."""
-
-    output: Tensor
-    scores: Tensor
-    offset: Tensor | None
-
-
-def predict(
-    model: KEMM, reader: CaseReader, rows: Sequence[int] | NDArray[np.int64], *, at_once: int = 64
-) -> Prediction:
-    """The forecast of the cases at `rows`, from all their patches. No gradient, no dropout."""
-    model.eval()
-    outputs, scores, offsets = [], [], []
-    with torch.inference_mode():
-        for start in range(0, len(rows), at_once):
-            batch = reader.batch([int(row) for row in rows[start : start + at_once]], None, None)
-            forecast = model(batch)
-            outputs.append(forecast.output)
-            scores.append(forecast.scores)
-            if batch.offset is not None:
-                offsets.append(batch.offset)
-    return Prediction(torch.cat(outputs), torch.cat(scores), torch.cat(offsets) if offsets else None)
-
-
-def _snapshot(model: KEMM) -> dict[str, Tensor]:
+def _snapshot(model: SurvivalModel) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kemm.model.kemm import KEMM
+from kemm.model.survival_model import SurvivalModel
 from kemm.survival.cox_regression import CoxFailure, fit_cox
 
 BRANCH_PENALTY = 10.0
@@ -21,7 +21,7 @@ BRANCH_PENALTY = 10.0
 class Held:
     """One network's cases that it was not trained on: what its branches say of them, and what happened."""
 
-    model: KEMM
+    model: SurvivalModel
     scores: Tensor
     """(case, branch, score)"""
     offset: Tensor | None

@@ -1,0 +1,269 @@
+"""Networks trained in one pass: parameters side by side, each bag read once for those that train on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from kemm.model.batch import CaseBatch, Tokens
+from kemm.model.survival_model import SurvivalModel
+from kemm.training.reading import CaseReader, side_by_side
+from kemm.training.stacking import Noise, NotStackable, alone, stack
+
+CLIP = 1.0
+"""Largest norm of a network's gradient in a step."""
+PATCHES_AT_ONCE = 2**17
+"""When predicting: more than so many patches are not read at once, unless one case has them."""
+CASES_AT_ONCE = 64
+STEPS_AN_EPOCH = 100_000
+"""So many keys of noise an epoch has: more than steps."""
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """How steps are taken (AdamW)."""
+
+    learning_rate: float
+    weight_decay: float
+
+
+@dataclass(frozen=True)
+class Learner:
+    """One network, what it learns from, and on what."""
+
+    model: SurvivalModel
+    reader: CaseReader
+    rows: NDArray[np.int64]
+    months: Tensor
+    event: Tensor
+    seed: int
+
+
+class Together:
+    """Several networks of one kind, as one. Their models are up to date after each epoch.
+
+    Raises:
+        NotStackable: They cannot be put side by side; a single one always can.
+    """
+
+    def __init__(self, learners: Sequence[Learner], optimiser: Optimiser) -> None:
+        self.learners = list(learners)
+        self.settings = optimiser
+        self.noise = Noise([one.seed for one in learners])
+        models = [one.model for one in learners]
+        self.stacked = True
+        try:
+            self.body: SurvivalModel = stack(models, self.noise)
+        except NotStackable:
+            if len(models) > 1:
+                raise
+            self.stacked = False
+            self.body = alone(models[0], self.noise)
+        self.heads = [model.head for model in models]
+        self.adam = self._adam()
+
+    def _adam(self) -> torch.optim.AdamW:
+        extra = int(self.stacked)
+        body = list(self.body.parameters())
+        heads = [parameter for head in self.heads for parameter in head.parameters()]
+        matrices = [one for one in body if one.ndim - extra >= 2] + [one for one in heads if one.ndim >= 2]
+        known = {id(one) for one in matrices}
+        vectors = [one for one in (*body, *heads) if id(one) not in known]
+        decay = self.settings.weight_decay
+        return torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}],
+            lr=self.settings.learning_rate,
+        )
+
+    def epoch(
+        self,
+        number: int,
+        order: Sequence[int],
+        steps: int,
+        *,
+        patches: int | None,
+        token_dropout: float,
+    ) -> None:
+        """Every learner's cases once, in the order given, in as many steps as all others take.
+
+        Each step of a learner has as many cases as its others, or one more.
+        """
+        place = {row: position for position, row in enumerate(order)}
+        parts = []
+        for one in self.learners:
+            positions = np.argsort([place[int(row)] for row in one.rows], kind="stable")
+            parts.append(np.array_split(positions, steps))
+        self.body.train()
+        for step in range(steps):
+            self.noise.at(number * STEPS_AN_EPOCH + step)
+            self._step([part[step] for part in parts], number, patches, token_dropout)
+        self._write_back()
+
+    def _step(
+        self, chosen: Sequence[NDArray[np.int64]], epoch: int, patches: int | None, token_dropout: float
+    ) -> None:
+        rows = [one.rows[part].tolist() for one, part in zip(self.learners, chosen, strict=True)]
+        batch = side_by_side([one.reader for one in self.learners], rows, patches, epoch)
+        scores = self.body.branch_scores(drop_tokens(batch, token_dropout, self.noise))
+        offsets = None if batch.offset is None else batch.offset.chunk(len(chosen))
+        total = scores.new_zeros(())
+        for place, (one, part, own) in enumerate(
+            zip(self.learners, chosen, scores.chunk(len(chosen)), strict=True)
+        ):
+            if not len(part):
+                continue
+            # Each branch by itself has to explain what the offset leaves open; else one that learns the
+            # training cases by heart would leave nothing for the others to learn.
+            at = torch.from_numpy(part)
+            total = total + one.model.head.loss_of_branches(
+                own[: len(part)],
+                None if offsets is None else offsets[place][: len(part)],
+                one.months[at],
+                one.event[at],
+            )
+        self.adam.zero_grad(set_to_none=True)
+        total.backward()
+        self._clip()
+        self.adam.step()
+
+    def _clip(self) -> None:
+        """The gradient of each network to at most `CLIP`."""
+        count = len(self.learners)
+        squares = torch.zeros(count)
+        for parameter in self.body.parameters():
+            if parameter.grad is not None:
+                squares += parameter.grad.reshape(count, -1).square().sum(dim=1)
+        for place, head in enumerate(self.heads):
+            for parameter in head.parameters():
+                if parameter.grad is not None:
+                    squares[place] += parameter.grad.square().sum()
+        factor = (CLIP / (squares.sqrt() + 1e-6)).clamp(max=1.0)
+        for parameter in self.body.parameters():
+            if parameter.grad is not None:
+                parameter.grad.view(count, -1).mul_(factor[:, None])
+        for place, head in enumerate(self.heads):
+            for parameter in head.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.mul_(factor[place])
+
+    def _write_back(self) -> None:
+        with torch.no_grad():
+            own = [dict(one.model.named_parameters()) for one in self.learners]
+            for name, parameter in self.body.named_parameters():
+                for place, parameters in enumerate(own):
+                    parameters[name].copy_(parameter[place] if self.stacked else parameter)
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Go on with these learners only."""
+        if len(places) == len(self.learners):
+            return
+        at = torch.tensor(list(places))
+        states = [self.adam.state[one] for one in self.body.parameters()]
+        heads = [[self.adam.state[one] for one in self.heads[place].parameters()] for place in places]
+        self.learners = [self.learners[place] for place in places]
+        self.heads = [self.heads[place] for place in places]
+        self.noise.seeds = [one.seed for one in self.learners]
+        for module in self.body.modules():
+            for name, parameter in list(module._parameters.items()):
+                if parameter is not None:
+                    module._parameters[name] = nn.Parameter(parameter.detach()[at])
+        self.adam = self._adam()
+        for parameter, state in zip(self.body.parameters(), states, strict=True):
+            self.adam.state[parameter] = _some(state, at)
+        for head, known in zip(self.heads, heads, strict=True):
+            for parameter, state in zip(head.parameters(), known, strict=True):
+                self.adam.state[parameter] = state
+
+
+def _some(state: Mapping[str, Tensor], at: Tensor) -> dict[str, Tensor]:
+    return {name: value[at] if value.ndim else value for name, value in state.items()}
+
+
+def drop_tokens(batch: CaseBatch, chance: float, noise: Noise) -> CaseBatch:
+    """The batch with each token absent by `chance`: knowledge and modalities must do without one another.
+
+    Bags are spared: `TrainingConfig.patches` draws among patches already.
+    """
+    if chance == 0:
+        return batch
+    tokens: dict[str, Tokens] = {}
+    for name, one in batch.tokens.items():
+        tokens[name] = one.without(noise.uniform(one.present.shape, one.present.device) < chance)
+    return CaseBatch(tokens, batch.background, batch.offset, batch.bags)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of some cases: the head's output, each branch's score, and the offset it added to."""
+
+    output: Tensor
+    scores: Tensor
+    offset: Tensor | None
+
+
+def predict(
+    models: Sequence[SurvivalModel],
+    readers: Sequence[CaseReader],
+    rows: Sequence[Sequence[int] | NDArray[np.int64]],
+    *,
+    at_once: int = CASES_AT_ONCE,
+) -> list[Prediction]:
+    """What each model forecasts of its cases, from all their patches. No gradient, no dropout.
+
+    Where the models can be put side by side, a bag that several of them look at is read once.
+    """
+    wanted = [[int(row) for row in some] for some in rows]
+    try:
+        body: SurvivalModel = stack(list(models), Noise([0] * len(models)))
+    except NotStackable:
+        if len(models) > 1:
+            return [
+                predict([model], [reader], [some], at_once=at_once)[0]
+                for model, reader, some in zip(models, readers, wanted, strict=True)
+            ]
+        body = alone(models[0], Noise([0]))
+    body.eval()
+    scores: list[list[Tensor]] = [[] for _ in models]
+    offsets: list[list[Tensor]] = [[] for _ in models]
+    with torch.inference_mode():
+        for start, stop in _pieces(readers, wanted, at_once):
+            part = [some[start:stop] for some in wanted]
+            batch = side_by_side(readers, part, None, None)
+            said = body.branch_scores(batch).chunk(len(models))
+            known = None if batch.offset is None else batch.offset.chunk(len(models))
+            for place, some in enumerate(part):
+                scores[place].append(said[place][: len(some)])
+                if known is not None:
+                    offsets[place].append(known[place][: len(some)])
+        return [
+            _combined(model, torch.cat(own), torch.cat(known) if known else None)
+            for model, own, known in zip(models, scores, offsets, strict=True)
+        ]
+
+
+def _combined(model: SurvivalModel, scores: Tensor, offset: Tensor | None) -> Prediction:
+    return Prediction(model.combine(scores, offset), scores, offset)
+
+
+def _pieces(
+    readers: Sequence[CaseReader], rows: Sequence[Sequence[int]], at_once: int
+) -> list[tuple[int, int]]:
+    """Places in the lists of rows, from and to, with not too many cases or patches in each piece."""
+    longest = max(map(len, rows))
+    pieces, start, patches = [], 0, 0
+    for place in range(longest):
+        more = sum(
+            reader.patches(some[place])
+            for reader, some in zip(readers, rows, strict=True)
+            if place < len(some)
+        )
+        if place > start and (place - start >= at_once or patches + more > PATCHES_AT_ONCE):
+            pieces.append((start, place))
+            start, patches = place, 0
+        patches += more
+    return [*pieces, (start, longest)] if longest else []
