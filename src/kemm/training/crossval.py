@@ -21,6 +21,7 @@ from kemm.modalities.genomics import GenomicsConfig
 from kemm.model.kemm import KEMM, ModelConfig, build_kemm, count_parameters
 from kemm.model.survival_model import SurvivalModel
 from kemm.survival import discrete_time
+from kemm.training.checkpoint import Checkpoint
 from kemm.training.comparators import ModelSpec
 from kemm.training.dataset import StudyData
 from kemm.training.features import CaseFeatures, FeaturesConfig, FoldTransforms
@@ -111,6 +112,7 @@ class Task:
 
 
 KIND = "units"
+CHECKPOINTS = "checkpoints"
 
 
 def run_unit(context: Crossval, task: Task) -> float:
@@ -121,9 +123,12 @@ def run_unit(context: Crossval, task: Task) -> float:
     spec = context.spec(task.model)
     with store.adding(KIND, key, model=spec.name, fold=task.fold) as folder:
         if spec.is_network:
-            _network(context, context.fold(task.fold), spec, folder)
+            checkpoint = Checkpoint(context.store / CHECKPOINTS / f"{key}.safetensors")
+            _network(context, context.fold(task.fold), spec, folder, checkpoint)
         else:
             _comparator(context, context.fold(task.fold), spec, folder)
+    if spec.is_network:
+        checkpoint.remove()
     return time.perf_counter() - started
 
 
@@ -194,11 +199,17 @@ def untrained(context: Crossval, fold: Fold, spec: ModelSpec) -> list[Seeded]:
     return found
 
 
-def _network(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path) -> None:
+def _network(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path, checkpoint: Checkpoint) -> None:
     shared = fitted(context, fold)
     seeded = untrained(context, fold, spec)
     ensembles = [one.ensemble for one in seeded]
-    histories = train(ensembles, context.training, rows=range(len(context.data.cohort)), steps=context.steps)
+    histories = train(
+        ensembles,
+        context.training,
+        rows=range(len(context.data.cohort)),
+        steps=context.steps,
+        checkpoint=checkpoint,
+    )
     everyone = [(one, member) for one in ensembles for member in one.members]
     forecasts = predict(
         [member.model for _, member in everyone],

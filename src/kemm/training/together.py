@@ -179,6 +179,24 @@ class Together:
             for parameter, state in zip(head.parameters(), known, strict=True):
                 self.adam.state[parameter] = state
 
+    def state(self) -> dict[str, Tensor]:
+        """What the optimiser knows of each parameter; the parameters themselves are the models'."""
+        return {
+            f"{number}.{name}": value
+            for number, parameter in enumerate(self._parameters())
+            for name, value in self.adam.state[parameter].items()
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a `state` of the same learners."""
+        parameters = self._parameters()
+        for key, value in state.items():
+            number, name = key.split(".", 1)
+            self.adam.state[parameters[int(number)]][name] = value
+
+    def _parameters(self) -> list[Tensor]:
+        return [parameter for group in self.adam.param_groups for parameter in group["params"]]
+
 
 def _some(state: Mapping[str, Tensor], at: Tensor) -> dict[str, Tensor]:
     return {name: value[at] if value.ndim else value for name, value in state.items()}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from kemm.core.errors import UsageError
 from kemm.core.settings import Section
 from kemm.model.survival_model import SurvivalModel
+from kemm.training.checkpoint import Checkpoint
 from kemm.training.reading import CaseReader
 from kemm.training.stacking import NotStackable
 from kemm.training.together import Learner, Optimiser, Together, predict
@@ -129,6 +130,7 @@ def train(
     rows: Sequence[int] | None = None,
     steps: int | None = None,
     together: bool = True,
+    checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> list[History]:
     """Train each ensemble's members on their `fit`; leave all at the epoch with the least loss on their `select` together.
@@ -144,6 +146,7 @@ def train(
         rows: All cases whose order is drawn in each epoch; by default those of the ensembles.
         steps: Steps an epoch, the same for all; by default what `config.batch` gives for the mean fitting part.
         together: Compute all networks in one pass, where their kind allows; else one after another.
+        checkpoint: Where to keep how far training has come, and to go on from.
 
     Raises:
         UsageError: The loss is no longer finite.
@@ -162,8 +165,15 @@ def train(
         )
         for one in ensembles
     ]
-    batches = _batches(runs, config, together)
-    for epoch in range(1, config.epochs + 1):
+    known = checkpoint.read() if checkpoint else None
+    first = 1 if known is None else 1 + _restore(runs, *known)
+    batches = _batches([run for run in runs if not run.over], config, together)
+    if known is not None:
+        for number, batch in enumerate(batches):
+            batch.stack.restore(_under(known[0], f"optimiser.{number}."))
+    for epoch in range(first, config.epochs + 1):
+        if not batches:
+            break
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(epoch)).tolist()
         for batch in batches:
             batch.learn(epoch, [rows[place] for place in order], steps, config)
@@ -172,12 +182,43 @@ def train(
                 _judge(run, epoch, config)
         on_epoch(epoch)
         batches = [batch for batch in batches if batch.go_on()]
-        if not batches:
-            break
+        if checkpoint is not None and checkpoint.due():
+            checkpoint.write(*_progress(runs, batches, epoch))
     for run in runs:
         for member, state in zip(run.ensemble.members, run.states, strict=True):
             member.model.load_state_dict(state)
     return [History(run.losses, run.best) for run in runs]
+
+
+def _progress(
+    runs: Sequence[_Run], batches: Sequence[_Batch], epoch: int
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """All that training needs to go on after an epoch: random numbers are a matter of seed, epoch and step."""
+    tensors: dict[str, Tensor] = {}
+    for number, run in enumerate(runs):
+        for place, (member, best) in enumerate(zip(run.ensemble.members, run.states, strict=True)):
+            for when, state in (("now", member.model.state_dict()), ("best", best)):
+                tensors |= {f"{when}.{number}.{place}.{name}": value for name, value in state.items()}
+    for number, batch in enumerate(batches):
+        tensors |= {f"optimiser.{number}.{name}": value for name, value in batch.stack.state().items()}
+    ensembles = [{"losses": run.losses, "best": run.best, "over": run.over} for run in runs]
+    return tensors, {"epoch": epoch, "ensembles": ensembles}
+
+
+def _restore(runs: Sequence[_Run], tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> int:
+    """The runs as `_progress` found them; returns the epoch."""
+    for number, (run, said) in enumerate(zip(runs, about["ensembles"], strict=True)):
+        run.losses, run.best, run.over = list(said["losses"]), said["best"], said["over"]
+        for place, member in enumerate(run.ensemble.members):
+            member.model.load_state_dict(_under(tensors, f"now.{number}.{place}."))
+        run.states = [
+            _under(tensors, f"best.{number}.{place}.") for place in range(len(run.ensemble.members))
+        ]
+    return int(about["epoch"])
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _judge(run: _Run, epoch: int, config: TrainingConfig) -> None:
