@@ -122,13 +122,23 @@ def run(
         ),
     ] = None,
     workers: Workers = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Of networks: auto (a CUDA GPU where there is one), cpu, cuda or mps.", show_default=False
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Of patches: auto (bf16 on a GPU), fp32 or bf16.", show_default=False)
+    ] = None,
     set_: Overrides = None,
 ) -> None:
     """Prepare, train, evaluate and report. Goes on where it was stopped; skips what is done."""
     from kemm.pipeline.unchanged import unchanged_run
     from kemm.terminal import print_models
 
-    settings = [*([f"execution.engine={on}"] if on is not None else []), *(set_ or ())]
+    said = {"execution.engine": on, "training.device": device, "training.precision": precision}
+    settings = [*(f"{name}={value}" for name, value in said.items() if value is not None), *(set_ or ())]
     unchanged = unchanged_run(study, name, settings)
     with _progress() as progress:
         if unchanged is not None:

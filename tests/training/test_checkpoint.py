@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 from small_study import TRAINING, crossval, small_study, spec
-from test_reading import encoded
+from test_side_by_side import encoded
 
 from kemm.core.files import read_json
 from kemm.training import crossval as units
 from kemm.training.checkpoint import Checkpoint
-from kemm.training.crossval import CHECKPOINTS, Crossval, Task, read_unit, run_unit, untrained
+from kemm.training.crossval import CHECKPOINTS, Crossval, Task, fitted, read_unit, run_unit, untrained
 from kemm.training.dataset import StudyData
 from kemm.training.trainer import Ensemble, TrainingConfig, train
 
@@ -26,7 +26,9 @@ def study() -> StudyData:
 
 
 def ensembles(context: Crossval) -> list[Ensemble]:
-    return [one.ensemble for one in untrained(context, context.folds[0], spec("kemm+clinical"))]
+    return [
+        one.ensemble for one in untrained(context, fitted(context, context.folds[0]), spec("kemm+clinical"))
+    ]
 
 
 def states(some: list[Ensemble]) -> list[dict[str, torch.Tensor]]:
@@ -41,22 +43,23 @@ def stopping_after(last: int) -> Any:
     return stop
 
 
-@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("one_pass", ["run", "network"])
 def test_training_goes_on_from_any_epoch_to_the_same_bytes(
-    study: StudyData, tmp_path: Path, together: bool
+    study: StudyData, tmp_path: Path, one_pass: str
 ) -> None:
     context = crossval(study, tmp_path, training=FIVE)
-    how: dict[str, Any] = {"rows": range(60), "steps": context.steps, "together": together}
+    how: dict[str, Any] = {"rows": range(60), "steps": context.steps}
+    config = FIVE.model_copy(update={"one_pass": one_pass})
     whole = ensembles(context)
-    expected = train(whole, FIVE, **how)
+    expected = train(whole, config, **how)
     checkpoint = Checkpoint(tmp_path / "kept.safetensors", seconds=0)
     epochs: list[int] = []
     for last in (2, 4):
         with pytest.raises(KeyboardInterrupt):
-            train(ensembles(context), FIVE, **how, checkpoint=checkpoint, on_epoch=stopping_after(last))
+            train(ensembles(context), config, **how, checkpoint=checkpoint, on_epoch=stopping_after(last))
         assert checkpoint.path.is_file()
     again = ensembles(context)
-    assert train(again, FIVE, **how, checkpoint=checkpoint, on_epoch=epochs.append) == expected
+    assert train(again, config, **how, checkpoint=checkpoint, on_epoch=epochs.append) == expected
     assert epochs == [4, 5], "epoch 4 was stopped before it was kept"
     for mine, theirs in zip(states(again), states(whole), strict=True):
         assert all(torch.equal(value, theirs[name]) for name, value in mine.items())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from small_study import (
     MODEL,
     TRAINING,
@@ -20,12 +21,13 @@ from small_study import (
 )
 
 from kemm.core.cohort import Covariate
-from kemm.core.errors import IntegrityError
+from kemm.core.errors import IntegrityError, UsageError
 from kemm.core.files import read_arrays, read_json
 from kemm.survival.metrics import combined_concordance, count_pairs
 from kemm.training.comparators import ModelSpec
-from kemm.training.crossval import GRID, Crossval, Task, finished, read_unit, run_unit
+from kemm.training.crossval import GRID, Crossval, Task, finished, read_unit, run_unit, run_work
 from kemm.training.dataset import StudyData
+from kemm.training.device import resolve_device, resolve_precision
 from kemm.training.trainer import OPTIMISTIC, TrainingConfig
 
 TWO_SEEDS = TrainingConfig(**{**TRAINING.model_dump(), "seeds": [0, 7]})
@@ -415,3 +417,53 @@ def test_a_noise_modality_moves_the_stacks_c_by_two_hundredths_at_most(noise: st
             - concordance(crossval(data, folder / "without", models=(without,)), "linear")
         )
     assert np.abs(np.mean(changes)) <= 0.02, f"changes of C: {np.round(changes, 4)}"
+
+
+# --- in one pass -----------------------------------------------------------------------------
+
+
+def test_all_folds_in_one_pass_give_the_table_that_single_folds_give(
+    study: StudyData, done: Crossval, tmp_path: Path
+) -> None:
+    together = crossval(
+        study, tmp_path, training=TrainingConfig(**{**TWO_SEEDS.model_dump(), "one_pass": "run"})
+    )
+    works = together.work(together.tasks())
+    assert [work.folds for work in works if work.model == "kemm"] == [(0, 1)]
+    assert {work.folds for work in works if work.model == "clinical"} == {(0,), (1,)}
+    assert sorted(task.model for work in works for task in work.tasks) == sorted(
+        task.model for task in done.tasks()
+    )
+    for work in works:
+        if work.model.startswith("kemm"):
+            run_work(together, work)
+            for task in work.tasks:
+                assert together.key(task) == done.key(task), "what is finished is not trained again"
+                mine, theirs = read_unit(together, task)[0], read_unit(done, task)[0]
+                assert mine["case_id"].tolist() == theirs["case_id"].tolist()
+                np.testing.assert_allclose(mine["risk"], theirs["risk"], atol=2e-5)
+
+
+def test_half_precision_is_another_result_and_nearly_the_same(
+    study: StudyData, done: Crossval, tmp_path: Path
+) -> None:
+    rounded = crossval(
+        study, tmp_path, training=TrainingConfig(**{**TWO_SEEDS.model_dump(), "precision": "bf16"})
+    )
+    task = Task(0, "kemm")
+    assert rounded.key(task) != done.key(task)
+    run_unit(rounded, task)
+    mine, theirs = read_unit(rounded, task)[0], read_unit(done, task)[0]
+    np.testing.assert_allclose(mine["risk"], theirs["risk"], atol=0.05)
+
+
+def test_a_device_that_is_not_there_is_said_to_be_missing() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(
+        UsageError, match=r"training.device is 'cuda', which torch does not see here; there is: cpu"
+    ):
+        resolve_device("cuda")
+    assert resolve_device("auto").type == "cpu"
+    assert resolve_precision("auto", torch.device("cuda")) == torch.bfloat16
+    assert resolve_precision("auto", torch.device("cpu")) == torch.float32

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 from small_study import MODEL, TRAINING, crossval, small_study, spec
-from test_reading import encoded
+from test_side_by_side import encoded
 from torch import Tensor, nn
 
 from kemm.model.batch import CaseBatch
 from kemm.model.heads import DiscreteHazards
 from kemm.model.kemm import ModelConfig
 from kemm.model.survival_model import SurvivalModel
-from kemm.training.crossval import Crossval, untrained
+from kemm.training.crossval import Crossval, fitted, untrained
 from kemm.training.dataset import StudyData
 from kemm.training.stacking import Noise, NotStackable, alone, stack
 from kemm.training.together import Learner, Optimiser, Together, predict
@@ -42,12 +42,13 @@ def study() -> StudyData:
 def ensembles(context: Crossval) -> list[Ensemble]:
     """Of both folds and both seeds."""
     main = spec("kemm+clinical")
-    return [one.ensemble for fold in context.folds for one in untrained(context, fold, main)]
+    return [one.ensemble for fold in context.folds for one in untrained(context, fitted(context, fold), main)]
 
 
-def trained(context: Crossval, some: list[Ensemble], **how: bool) -> list[History]:
+def trained(context: Crossval, some: list[Ensemble], one_pass: str = "run") -> list[History]:
     rows = range(len(context.data.cohort))
-    return train(some, context.training, rows=rows, steps=context.steps, **how)
+    config = context.training.model_copy(update={"one_pass": one_pass})
+    return train(some, config, rows=rows, steps=context.steps)
 
 
 def forecasts(some: list[Ensemble]) -> list[Tensor]:
@@ -67,7 +68,7 @@ def test_all_folds_and_seeds_in_one_pass_end_as_each_by_itself(
     context = crossval(data, tmp_path, model=model, training=SEEDS)
     together, apart, single = ensembles(context), ensembles(context), ensembles(context)
     all_at_once = trained(context, together)
-    one_by_one = trained(context, apart, together=False)
+    one_by_one = trained(context, apart, "network")
     each = [history for one in single for history in trained(context, [one])]
     assert len(all_at_once) == 4
     for other in (one_by_one, each):

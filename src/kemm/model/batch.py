@@ -24,6 +24,11 @@ class Tokens:
         """Whether the case has any token."""
         return self.present.any(dim=1)
 
+    def to(self, device: torch.device) -> Tokens:
+        """The same on another device."""
+        kind = None if self.kind is None else self.kind.to(device)
+        return Tokens(self.values.to(device), self.present.to(device), kind)
+
     def without(self, drop: Bool[Tensor, "case token"]) -> Tokens:
         """The same tokens, those marked absent."""
         return replace(self, present=self.present & ~drop)
@@ -91,6 +96,15 @@ class Bags:
         """One bag's patches, as the encoder gave them."""
         return self.values[self.starts[index] :][: self.lengths[index]]
 
+    def to(self, device: torch.device) -> Bags:
+        """The same on another device."""
+        return replace(
+            self,
+            values=self.values.to(device, non_blocking=True),
+            mean=None if self.mean is None else self.mean.to(device),
+            scale=None if self.scale is None else self.scale.to(device),
+        )
+
     def tokens(self) -> Tokens:
         """The same, standardised and padded: for what cannot do with bags. Needs memory for the largest, each time."""
         longest = max(1, *self.lengths)
@@ -123,6 +137,15 @@ class CaseBatch:
     background: dict[str, Tokens] = field(default_factory=dict)
     offset: Float[Tensor, " case"] | None = None
     bags: dict[str, Bags] = field(default_factory=dict)
+
+    def to(self, device: torch.device) -> CaseBatch:
+        """The same on another device."""
+        return CaseBatch(
+            {name: one.to(device) for name, one in self.tokens.items()},
+            {name: one.to(device) for name, one in self.background.items()},
+            None if self.offset is None else self.offset.to(device),
+            {name: one.to(device) for name, one in self.bags.items()},
+        )
 
     def __len__(self) -> int:
         for tokens in self.tokens.values():

@@ -60,7 +60,7 @@ from kemm.results.records import CohortSummary, Evaluation, Explanation, RunReco
 from kemm.results.report import render_report
 from kemm.results.truth import compare_with_truth, planted_signal
 from kemm.training.comparators import models_of
-from kemm.training.crossval import FORMAT, Crossval, finished, read_unit, run_unit
+from kemm.training.crossval import FORMAT, Crossval, finished, read_unit, run_work
 from kemm.training.dataset import StudyData
 from kemm.training.patch_attention import PatchAttention, read_patch_attention
 from kemm.training.splits import folds_frame
@@ -220,9 +220,10 @@ class _Run:
         done = finished(context, tasks)
         with self.progress.stage("train and predict", len(tasks), len(done)) as step:
             left = [task for task in tasks if task not in done]
-            with closing(self.mapper(run_unit, context, left)) as results:
-                for task, _ in results:
-                    step.advance(f"{task.model}, fold {task.fold}")
+            with closing(self.mapper(run_work, context, context.work(left))) as results:
+                for work, _ in results:
+                    which = f"fold {work.folds[0]}" if len(work.folds) == 1 else f"{len(work.folds)} folds"
+                    step.advance(f"{work.model}, {which}", len(work.folds))
 
     def _collect(self, context: Crossval) -> tuple[pd.DataFrame, list[Mapping[str, Any]]]:
         import pandas as pd

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from kemm.survival import discrete_time
 from kemm.training.checkpoint import Checkpoint
 from kemm.training.comparators import ModelSpec
 from kemm.training.dataset import StudyData
+from kemm.training.device import resolve_device, resolve_precision
 from kemm.training.features import CaseFeatures, FeaturesConfig, FoldTransforms
 from kemm.training.fitted import FittedFold
 from kemm.training.linear import Stack
@@ -32,7 +34,16 @@ from kemm.training.patch_attention import write_patch_attention
 from kemm.training.reading import Reader
 from kemm.training.splits import Fold, inner_parts
 from kemm.training.together import predict
-from kemm.training.trainer import OPTIMISTIC, Ensemble, Member, Outcomes, TrainingConfig, held_out, train
+from kemm.training.trainer import (
+    OPTIMISTIC,
+    Ensemble,
+    History,
+    Member,
+    Outcomes,
+    TrainingConfig,
+    held_out,
+    train,
+)
 
 FORMAT = 6
 """Raised when the same settings would give other numbers than before."""
@@ -95,17 +106,48 @@ class Crossval:
             self.genomics.model_dump() if self.genomics else None,
         ]
         if spec.is_network:
-            parts += [self.model.model_dump(), self.training.model_dump(), spec == self.models[-1]]
+            # Where and in which company networks are computed changes rounding only; how precisely, more.
+            training = self.training.model_dump(exclude={"device", "one_pass", "precision"})
+            precision = resolve_precision(self.training.precision, resolve_device(self.training.device))
+            parts += [self.model.model_dump(), training, str(precision), spec == self.models[-1]]
             parts += [len(cohort), self.steps, list(fold.train)]
             if self.training.selection == OPTIMISTIC:
                 test = list(fold.test)
                 parts.append([cohort.months[test].tolist(), cohort.event[test].tolist()])
         return fingerprint(*parts)
 
+    def work(self, tasks: Sequence[Task]) -> list[Work]:
+        """The units, grouped into what is done in one go."""
+        one_pass = self.training.one_pass
+        if one_pass == "auto":
+            one_pass = "fold" if resolve_device(self.training.device).type == "cpu" else "run"
+        found: list[Work] = []
+        for task in tasks:
+            if self.spec(task.model).is_network and one_pass == "run":
+                folds = tuple(one.fold for one in tasks if one.model == task.model)
+                if task.fold == folds[0]:
+                    found.append(Work(task.model, folds))
+            else:
+                found.append(Work(task.model, (task.fold,)))
+        return found
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done in one go: a model on a fold, or a network on several folds in one pass."""
+
+    model: str
+    folds: tuple[int, ...]
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """Its units."""
+        return tuple(Task(fold, self.model) for fold in self.folds)
+
 
 @dataclass(frozen=True)
 class Task:
-    """One unit of work."""
+    """A unit: a model on a fold. Its result is kept by itself."""
 
     fold: int
     model: str
@@ -115,21 +157,32 @@ KIND = "units"
 CHECKPOINTS = "checkpoints"
 
 
-def run_unit(context: Crossval, task: Task) -> float:
-    """Fit one model on one fold, predict its test part, keep both. Returns the seconds it took."""
+def run_work(context: Crossval, work: Work) -> float:
+    """Fit one model on each of some folds, predict their test parts, keep both. Returns the seconds it took."""
     store = Store(context.store)
     started = time.perf_counter()
-    key = context.key(task)
-    spec = context.spec(task.model)
-    with store.adding(KIND, key, model=spec.name, fold=task.fold) as folder:
+    spec, keys = context.spec(work.model), [context.key(task) for task in work.tasks]
+    with ExitStack() as open_units:
+        folders = [
+            open_units.enter_context(store.adding(KIND, key, model=spec.name, fold=fold))
+            for key, fold in zip(keys, work.folds, strict=True)
+        ]
+        folds = [context.fold(fold) for fold in work.folds]
         if spec.is_network:
-            checkpoint = Checkpoint(context.store / CHECKPOINTS / f"{key}.safetensors")
-            _network(context, context.fold(task.fold), spec, folder, checkpoint)
+            name = keys[0] if len(keys) == 1 else fingerprint(keys)
+            checkpoint = Checkpoint(context.store / CHECKPOINTS / f"{name}.safetensors")
+            _networks(context, folds, spec, folders, checkpoint)
         else:
-            _comparator(context, context.fold(task.fold), spec, folder)
+            for fold, folder in zip(folds, folders, strict=True):
+                _comparator(context, fold, spec, folder)
     if spec.is_network:
         checkpoint.remove()
     return time.perf_counter() - started
+
+
+def run_unit(context: Crossval, task: Task) -> float:
+    """`run_work` of one unit."""
+    return run_work(context, Work(task.model, (task.fold,)))
 
 
 def read_unit(context: Crossval, task: Task) -> tuple[pd.DataFrame, Path]:
@@ -184,42 +237,58 @@ class Seeded:
     ensemble: Ensemble
 
 
-def untrained(context: Crossval, fold: Fold, spec: ModelSpec) -> list[Seeded]:
+def untrained(context: Crossval, shared: FittedFold, spec: ModelSpec) -> list[Seeded]:
     """The networks of a fold as they begin, by seed."""
-    shared = fitted(context, fold)
-    cohort = context.data.cohort
+    cohort, fold = context.data.cohort, shared.fold
     outer = Outcomes.of(fold.train, cohort.months, cohort.event)
+    precision = resolve_precision(context.training.precision, resolve_device(context.training.device))
     found = []
     for seed in context.training.seeds:
         stack, offset, crossed = _offset(shared, spec, seed)
-        reader = Reader(shared.features, spec.inputs, offset)
+        reader = Reader(shared.features, spec.inputs, offset, precision)
         learning = replace(reader, offset=_learning_offset(context, shared, crossed, offset))
         members = _members(context, shared.features, spec, outer, fold, shared.event, seed)
         found.append(Seeded(seed, stack, Ensemble(members, reader, learning)))
     return found
 
 
-def _network(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path, checkpoint: Checkpoint) -> None:
-    shared = fitted(context, fold)
-    seeded = untrained(context, fold, spec)
-    ensembles = [one.ensemble for one in seeded]
+def _networks(
+    context: Crossval, folds: Sequence[Fold], spec: ModelSpec, folders: Sequence[Path], checkpoint: Checkpoint
+) -> None:
+    shared = [fitted(context, fold) for fold in folds]
+    seeded = [untrained(context, one, spec) for one in shared]
     histories = train(
-        ensembles,
+        [one.ensemble for own in seeded for one in own],
         context.training,
         rows=range(len(context.data.cohort)),
         steps=context.steps,
         checkpoint=checkpoint,
     )
-    everyone = [(one, member) for one in ensembles for member in one.members]
+    for fold, own, folder in zip(shared, seeded, folders, strict=True):
+        _write_network(context, fold, spec, own, [histories.pop(0) for _ in own], folder)
+
+
+def _write_network(
+    context: Crossval,
+    shared: FittedFold,
+    spec: ModelSpec,
+    seeded: Sequence[Seeded],
+    histories: Sequence[History],
+    folder: Path,
+) -> None:
+    """Predict the test part of a fold, and write what there is to keep."""
+    fold = shared.fold
+    everyone = [(one.ensemble, member) for one in seeded for member in one.ensemble.members]
     forecasts = predict(
         [member.model for _, member in everyone],
         [one.reader for one, _ in everyone],
         [fold.test for _ in everyone],
+        device=resolve_device(context.training.device),
     )
     frames, explaining, about = [], [], []
     for one, history in zip(seeded, histories, strict=True):
         seed, stack, members = one.seed, one.stack, list(one.ensemble.members)
-        held = held_out(members, one.ensemble.reader)
+        held = held_out(members, one.ensemble.reader, context.training)
         known = torch.cat([one.output() for one in held])
         known_months, known_event = (
             torch.cat([one.months for one in held]),

@@ -37,6 +37,8 @@ class Reader:
     names: tuple[str, ...]
     offset: Tensor | None = None
     """Log risk known beforehand, in the order of the features' cases."""
+    precision: torch.dtype = torch.float32
+    """Of patches."""
 
     def batch(self, rows: Sequence[int], patches: int | None = None, epoch: int | None = None) -> CaseBatch:
         """The cases at rows of the cohort; at most `patches` patches of each, drawn by epoch and row."""
@@ -87,9 +89,9 @@ class Reader:
         if any(lengths):
             np.concatenate([piece for pieces in drawn for piece in pieces], out=values, casting="same_kind")
         if slides.means is None:
-            return Bags(torch.from_numpy(scaler(values)), lengths)
+            return Bags(torch.from_numpy(scaler(values)).to(self.precision), lengths)
         return Bags(
-            torch.from_numpy(values),
+            torch.from_numpy(values).to(self.precision),
             lengths,
             torch.from_numpy(scaler.mean)[None],
             torch.from_numpy(scaler.scale)[None],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from kemm.model.survival_model import SurvivalModel
 from kemm.training.reading import CaseReader, side_by_side
 from kemm.training.stacking import Noise, NotStackable, alone, stack
 
+CPU = torch.device("cpu")
 CLIP = 1.0
 """Largest norm of a network's gradient in a step."""
 PATCHES_AT_ONCE = 2**17
@@ -51,9 +53,10 @@ class Together:
         NotStackable: They cannot be put side by side; a single one always can.
     """
 
-    def __init__(self, learners: Sequence[Learner], optimiser: Optimiser) -> None:
+    def __init__(self, learners: Sequence[Learner], optimiser: Optimiser, device: torch.device = CPU) -> None:
         self.learners = list(learners)
         self.settings = optimiser
+        self.device = device
         self.noise = Noise([one.seed for one in learners])
         models = [one.model for one in learners]
         self.stacked = True
@@ -64,7 +67,8 @@ class Together:
                 raise
             self.stacked = False
             self.body = alone(models[0], self.noise)
-        self.heads = [model.head for model in models]
+        self.body.to(device)
+        self.heads = [copy.deepcopy(model.head).to(device) for model in models]
         self.adam = self._adam()
 
     def _adam(self) -> torch.optim.AdamW:
@@ -108,7 +112,7 @@ class Together:
         self, chosen: Sequence[NDArray[np.int64]], epoch: int, patches: int | None, token_dropout: float
     ) -> None:
         rows = [one.rows[part].tolist() for one, part in zip(self.learners, chosen, strict=True)]
-        batch = side_by_side([one.reader for one in self.learners], rows, patches, epoch)
+        batch = side_by_side([one.reader for one in self.learners], rows, patches, epoch).to(self.device)
         scores = self.body.branch_scores(drop_tokens(batch, token_dropout, self.noise))
         offsets = None if batch.offset is None else batch.offset.chunk(len(chosen))
         total = scores.new_zeros(())
@@ -120,11 +124,11 @@ class Together:
             # Each branch by itself has to explain what the offset leaves open; else one that learns the
             # training cases by heart would leave nothing for the others to learn.
             at = torch.from_numpy(part)
-            total = total + one.model.head.loss_of_branches(
+            total = total + self.heads[place].loss_of_branches(
                 own[: len(part)],
                 None if offsets is None else offsets[place][: len(part)],
-                one.months[at],
-                one.event[at],
+                one.months[at].to(self.device),
+                one.event[at].to(self.device),
             )
         self.adam.zero_grad(set_to_none=True)
         total.backward()
@@ -134,7 +138,7 @@ class Together:
     def _clip(self) -> None:
         """The gradient of each network to at most `CLIP`."""
         count = len(self.learners)
-        squares = torch.zeros(count)
+        squares = torch.zeros(count, device=self.device)
         for parameter in self.body.parameters():
             if parameter.grad is not None:
                 squares += parameter.grad.reshape(count, -1).square().sum(dim=1)
@@ -157,12 +161,15 @@ class Together:
             for name, parameter in self.body.named_parameters():
                 for place, parameters in enumerate(own):
                     parameters[name].copy_(parameter[place] if self.stacked else parameter)
+            for head, parameters in zip(self.heads, own, strict=True):
+                for name, parameter in head.named_parameters():
+                    parameters[f"head.{name}"].copy_(parameter)
 
     def keep(self, places: Sequence[int]) -> None:
         """Go on with these learners only."""
         if len(places) == len(self.learners):
             return
-        at = torch.tensor(list(places))
+        at = torch.tensor(list(places), device=self.device)
         states = [self.adam.state[one] for one in self.body.parameters()]
         heads = [[self.adam.state[one] for one in self.heads[place].parameters()] for place in places]
         self.learners = [self.learners[place] for place in places]
@@ -192,7 +199,7 @@ class Together:
         parameters = self._parameters()
         for key, value in state.items():
             number, name = key.split(".", 1)
-            self.adam.state[parameters[int(number)]][name] = value
+            self.adam.state[parameters[int(number)]][name] = value.to(self.device) if value.ndim else value
 
     def _parameters(self) -> list[Tensor]:
         return [parameter for group in self.adam.param_groups for parameter in group["params"]]
@@ -230,6 +237,7 @@ def predict(
     rows: Sequence[Sequence[int] | NDArray[np.int64]],
     *,
     at_once: int = CASES_AT_ONCE,
+    device: torch.device = CPU,
 ) -> list[Prediction]:
     """What each model forecasts of its cases, from all their patches. No gradient, no dropout.
 
@@ -241,18 +249,18 @@ def predict(
     except NotStackable:
         if len(models) > 1:
             return [
-                predict([model], [reader], [some], at_once=at_once)[0]
+                predict([model], [reader], [some], at_once=at_once, device=device)[0]
                 for model, reader, some in zip(models, readers, wanted, strict=True)
             ]
         body = alone(models[0], Noise([0]))
-    body.eval()
+    body.to(device).eval()
     scores: list[list[Tensor]] = [[] for _ in models]
     offsets: list[list[Tensor]] = [[] for _ in models]
     with torch.inference_mode():
         for start, stop in _pieces(readers, wanted, at_once):
             part = [some[start:stop] for some in wanted]
             batch = side_by_side(readers, part, None, None)
-            said = body.branch_scores(batch).chunk(len(models))
+            said = body.branch_scores(batch.to(device)).cpu().chunk(len(models))
             known = None if batch.offset is None else batch.offset.chunk(len(models))
             for place, some in enumerate(part):
                 scores[place].append(said[place][: len(some)])

@@ -17,6 +17,7 @@ from kemm.core.errors import UsageError
 from kemm.core.settings import Section
 from kemm.model.survival_model import SurvivalModel
 from kemm.training.checkpoint import Checkpoint
+from kemm.training.device import Device, Precision, resolve_device
 from kemm.training.reading import CaseReader
 from kemm.training.stacking import NotStackable
 from kemm.training.together import Learner, Optimiser, Together, predict
@@ -47,6 +48,14 @@ class TrainingConfig(Section):
     """Chance of each token to be absent in a training step."""
     patches: int | None = Field(1024, ge=1)
     """Most patches of a case in a training step, drawn anew each time; prediction uses all."""
+    device: Device = "auto"
+    """Where networks are computed: "auto" takes a CUDA GPU where there is one."""
+    precision: Precision = "auto"
+    """Of patches and of the products with them: bf16 is about twice as fast where the hardware has it, and rounds to
+    three digits. All else is always fp32. "auto" is bf16 on a GPU, fp32 elsewhere."""
+    one_pass: Literal["auto", "run", "fold", "network"] = "auto"
+    """Networks that are computed in one pass: those of all folds, of one fold, or each by itself; up to rounding all the
+    same. "auto" is all folds on a GPU, and a fold on a processor, where folds go to several workers."""
     selection: Literal["inner", "best-epoch (optimistic)"] = "inner"
     """Where the epoch is chosen. "best-epoch (optimistic)" chooses it on the reported cases, as much published code
     does: it flatters, and is labelled so everywhere."""
@@ -129,7 +138,6 @@ def train(
     *,
     rows: Sequence[int] | None = None,
     steps: int | None = None,
-    together: bool = True,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> list[History]:
@@ -145,7 +153,6 @@ def train(
     Args:
         rows: All cases whose order is drawn in each epoch; by default those of the ensembles.
         steps: Steps an epoch, the same for all; by default what `config.batch` gives for the mean fitting part.
-        together: Compute all networks in one pass, where their kind allows; else one after another.
         checkpoint: Where to keep how far training has come, and to go on from.
 
     Raises:
@@ -159,7 +166,7 @@ def train(
     runs = [
         _Run(
             one,
-            [settle(held_out(one.members, one.reader))],
+            [settle(held_out(one.members, one.reader, config))],
             0,
             [_snapshot(each.model) for each in one.members],
         )
@@ -167,7 +174,7 @@ def train(
     ]
     known = checkpoint.read() if checkpoint else None
     first = 1 if known is None else 1 + _restore(runs, *known)
-    batches = _batches([run for run in runs if not run.over], config, together)
+    batches = _batches([run for run in runs if not run.over], config)
     if known is not None:
         for number, batch in enumerate(batches):
             batch.stack.restore(_under(known[0], f"optimiser.{number}."))
@@ -223,7 +230,7 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _judge(run: _Run, epoch: int, config: TrainingConfig) -> None:
     """Whether this is an ensemble's best epoch, or its last."""
-    run.losses.append(settle(held_out(run.ensemble.members, run.ensemble.reader)))
+    run.losses.append(settle(held_out(run.ensemble.members, run.ensemble.reader, config)))
     if not math.isfinite(run.losses[-1]):
         raise UsageError(
             f"training diverged: after epoch {epoch} the held-out loss is {run.losses[-1]}. "
@@ -255,16 +262,17 @@ class _Batch:
         return bool(places)
 
 
-def _batches(runs: list[_Run], config: TrainingConfig, together: bool) -> list[_Batch]:
-    optimiser = Optimiser(config.learning_rate, config.weight_decay)
-
+def _batches(runs: list[_Run], config: TrainingConfig) -> list[_Batch]:
+    """One, where the networks can be put side by side; else one each."""
+    optimiser, device = Optimiser(config.learning_rate, config.weight_decay), resolve_device(config.device)
     learners = [(learner, run) for run in runs for learner in _learners(run.ensemble)]
-    if together:
+    if config.one_pass != "network" and runs:
         try:
-            return [_Batch(Together([one for one, _ in learners], optimiser), [run for _, run in learners])]
+            stack = Together([one for one, _ in learners], optimiser, device)
+            return [_Batch(stack, [run for _, run in learners])]
         except NotStackable:
             pass
-    return [_Batch(Together([learner], optimiser), [run]) for learner, run in learners]
+    return [_Batch(Together([learner], optimiser, device), [run]) for learner, run in learners]
 
 
 def _learners(ensemble: Ensemble) -> list[Learner]:
@@ -274,12 +282,13 @@ def _learners(ensemble: Ensemble) -> list[Learner]:
     ]
 
 
-def held_out(members: Sequence[Member], reader: CaseReader) -> list[Held]:
+def held_out(members: Sequence[Member], reader: CaseReader, config: TrainingConfig) -> list[Held]:
     """What each network says of the cases it is held to."""
     said = predict(
         [member.model for member in members],
         [reader] * len(members),
         [member.select.rows for member in members],
+        device=resolve_device(config.device),
     )
     return [
         Held(member.model, one.scores, one.offset, member.select.months, member.select.event)
