@@ -14,7 +14,7 @@ import torch
 from benchmarks.training import __doc__ as described
 from benchmarks.training.candidates import CANDIDATES, Candidate
 from benchmarks.training.cohort import make_cohort, say_sizes
-from benchmarks.training.comparison import compare, measure_in_turns
+from benchmarks.training.comparison import busy, compare, measure_in_turns
 from benchmarks.training.growth import (
     Growth,
     growth_table,
@@ -64,7 +64,7 @@ def run(
     print(f"baseline, operations a patient: {launches}")
     found = measure_in_turns(wanted, work, folder, machine, rounds, _say)
     lines = compare(wanted, found, work, best)
-    print(terminal(comparison_table(lines)), LEGEND, sep="\n", flush=True)
+    print(terminal(comparison_table(lines)), LEGEND, busy(lines), sep="\n", flush=True)
     grown: dict[str, Growth] = {}
     if "patches" in growing:
         works = works_of_growing_bags(work)

@@ -14,6 +14,8 @@ from benchmarks.training.floor import floor_of
 from benchmarks.training.measure import Machine, Measurement, measure, store
 from benchmarks.training.work import Work
 
+BUSY = 1.6
+"""Times as long as the fastest round."""
 Rounds = dict[str, list[Measurement]]
 """By candidate: one measurement a round, rounds in order."""
 
@@ -87,3 +89,15 @@ def compare(
             )
         )
     return lines
+
+
+def busy(lines: Sequence[Line]) -> str:
+    """A warning where rounds of the same work differ too much for seconds to be trusted; else nothing."""
+    worst = max(lines, key=lambda line: line.slowest / line.fastest)
+    apart = worst.slowest / worst.fastest
+    if apart < BUSY:
+        return ""
+    return (
+        f"The machine was busy: of {worst.title!r} the slowest round took {apart:.1f} times as long as the fastest. "
+        "Trust the ratios more than the seconds, or measure again."
+    )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from benchmarks.training.candidates import Candidate
 from benchmarks.training.ceilings import DTYPES, Ceilings
 from benchmarks.training.cohort import make_cohort, say_sizes
-from benchmarks.training.comparison import Line
+from benchmarks.training.comparison import Line, busy
 from benchmarks.training.floor import floor_of
 from benchmarks.training.growth import Growth, growth_table
 from benchmarks.training.launches import Launches
@@ -43,6 +43,7 @@ def page(
         f"Candidates in turns, {rounds} round{'' if rounds == 1 else 's'}, each in a process of its own.\n",
         markdown(comparison_table(lines)),
         f"{LEGEND}\n",
+        *([f"{busy(lines)}\n"] if busy(lines) else []),
         f"{BASELINE}\n",
         f"For each patient it starts {launches.forward:,} operations forward and {launches.backward:,} backward, and "
         f"{launches.optimiser:,} for a step of the optimiser.\n",
