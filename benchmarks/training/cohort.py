@@ -78,7 +78,7 @@ def make_cohort(work: Work) -> Cohort:
     shared = _stream(work, SHARED, 0)
     low, high = GENE_GROUP_SIZES
     sizes = tuple(shared.integers(low, high + 1, work.gene_groups).tolist())
-    own = max(work.knowledge - work.background, 0)
+    own = work.knowledge - work.background
     background = shared.standard_normal((work.knowledge - own, work.text), dtype=np.float32)
 
     slides, risks, months, events, genes, knowledge = [], [], [], [], [], []

@@ -40,7 +40,8 @@ def page(
         f"{ceilings.device}, {ceilings.threads} threads. One epoch of {work.folds}-fold training: "
         f"{say_sizes(cohort.patches)}, features of width {work.features:,}, adapter of width {work.width}, "
         f"{work.knowledge} knowledge tokens x {work.heads} heads, {work.gene_groups} gene groups. "
-        f"Candidates in turns, {rounds} round{'' if rounds == 1 else 's'}, each in a process of its own.\n",
+        f"Candidates in turns, {rounds} round{'' if rounds == 1 else 's'}, each in a process of its own, whose threads "
+        "sleep while they wait (OMP_WAIT_POLICY=PASSIVE).\n",
         markdown(comparison_table(lines)),
         f"{LEGEND}\n",
         *([f"{busy(lines)}\n"] if busy(lines) else []),

@@ -30,7 +30,7 @@ class PeerNetwork(nn.Module):
             nn.Sequential(nn.Linear(size, width), nn.ELU()) for size in gene_group_sizes
         )
         self.attention = nn.MultiheadAttention(width, work.heads, batch_first=True)
-        layer = nn.TransformerEncoderLayer(width, 2 * work.heads, 2 * width, DROPOUT, batch_first=True)
+        layer = nn.TransformerEncoderLayer(width, work.heads, 2 * width, DROPOUT, batch_first=True)
         self.transformer = nn.TransformerEncoder(layer, TRANSFORMER_LAYERS, enable_nested_tensor=False)
         self.content = nn.Linear(width, width)
         self.gate = nn.Linear(width, width)

@@ -26,11 +26,11 @@ class Table:
 def comparison_table(lines: Sequence[Line]) -> Table:
     """A row a candidate. Memory of a card has a column only where there is one."""
     on_card = any(line.peak_device_memory for line in lines)
-    columns = ("", "patients/s", "seconds", "core s", "memory GB")
+    columns: tuple[str, ...] = ("", "patients/s", "seconds", "core s", "memory GB")
     columns += (("card GB",) if on_card else ()) + ("of the floor", "ratio")
     rows = []
     for line in lines:
-        cells = (
+        cells: tuple[str, ...] = (
             line.title,
             number(line.patients_per_second),
             f"{number(line.seconds)} ({number(line.fastest)} to {number(line.slowest)})",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kemm.core.settings import Section
 
@@ -42,6 +43,18 @@ class Work(Section):
     """How far a patient's hidden risk moves its features; 0 leaves nothing to learn."""
     seed: int = 0
     """Of everything that is drawn."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        if self.fewest > self.most:
+            raise ValueError(f"fewest patches {self.fewest} are more than most {self.most}")
+        if self.background > self.knowledge:
+            raise ValueError(f"background {self.background} is more than all knowledge, {self.knowledge}")
+        if self.folds > self.cases:
+            raise ValueError(f"{self.folds} folds need as many patients; there are {self.cases}")
+        return self
 
     @property
     def key(self) -> str:

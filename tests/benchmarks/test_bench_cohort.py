@@ -10,6 +10,7 @@ import torch
 from benchmarks.training.bags import from_memory, from_slide_files, write_slide_files
 from benchmarks.training.cohort import make_cohort, say_sizes
 from benchmarks.training.work import Work
+from pydantic import ValidationError
 
 SMALL = Work(cases=6, patches=40, features=8, width=4, heads=2, text=5, gene_groups=3, folds=3, background=4)
 
@@ -91,3 +92,17 @@ def test_files_give_the_bags_that_memory_gives(tmp_path: Path) -> None:
 
 def test_sizes_in_a_line() -> None:
     assert say_sizes([1000, 1, 5]) == "3 patients, 1,006 patches (1 to 1,000 a patient, median 5)"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"width": 10}, "width 10 is not a multiple of heads 4"),
+        ({"fewest": 9, "most": 8}, "fewest patches 9 are more than most 8"),
+        ({"background": 17}, "background 17 is more than all knowledge, 16"),
+        ({"cases": 3}, "5 folds need as many patients; there are 3"),
+    ],
+)
+def test_work_that_does_not_fit_together_is_refused(settings: dict[str, int], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Work(**settings)
