@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.training import __doc__ as described
 from benchmarks.training.candidates import CANDIDATES, Candidate
+from benchmarks.training.ceilings import highest
 from benchmarks.training.cohort import make_cohort, say_sizes
 from benchmarks.training.comparison import busy, compare, measure_in_turns
 from benchmarks.training.growth import (
@@ -56,13 +57,15 @@ def run(
 ) -> None:
     """Everything that was asked for, in order; the page last, when all of it is there."""
     print(say_sizes(make_cohort(work).patches), flush=True)
-    best = ceilings(work, machine)
-    print(f"{best.device}, {best.threads} threads; copy {best.copy_gb:.1f} GB/s")
-    print(terminal(ceilings_table(best)))
-    print(terminal(floor_table(wanted, work, best)), flush=True)
+    before = ceilings(work, machine)
     launches = _launches(work, machine)
     print(f"baseline, operations a patient: {launches}")
     found = measure_in_turns(wanted, work, folder, machine, rounds, _say)
+    # Twice, as other work on the machine may have lowered one of them.
+    best = highest(before, ceilings(work, machine))
+    print(f"{best.device}, {best.threads} threads; copy {best.copy_gb:.1f} GB/s")
+    print(terminal(ceilings_table(best)))
+    print(terminal(floor_table(wanted, work, best)), flush=True)
     lines = compare(wanted, found, work, best)
     print(terminal(comparison_table(lines)), LEGEND, busy(lines), sep="\n", flush=True)
     grown: dict[str, Growth] = {}

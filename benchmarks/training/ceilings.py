@@ -11,7 +11,7 @@ import argparse
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -70,6 +70,18 @@ def measure_ceilings(
             for shape, sizes in shapes.items()
         },
         copy_gb=_copy_gb(device, copied_bytes, rounds),
+    )
+
+
+def highest(one: Ceilings, other: Ceilings) -> Ceilings:
+    """The better of two measurements of the same machine, number by number."""
+    return replace(
+        one,
+        products={
+            shape: {name: max(one.products[shape][name], other.products[shape][name]) for name in DTYPES}
+            for shape in one.products
+        },
+        copy_gb=max(one.copy_gb, other.copy_gb),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from benchmarks.training.ceilings import Ceilings, measure_ceilings
+from benchmarks.training.ceilings import Ceilings, highest, measure_ceilings
 from benchmarks.training.floor import floor_of
 from benchmarks.training.work import Work
 
@@ -18,6 +18,18 @@ ROUND = Ceilings(
 
 def test_each_ceiling_is_that_of_the_best_shape() -> None:
     assert ROUND.gflops == {"fp32": 180.0, "bf16": 400.0}
+
+
+def test_the_better_of_two_measurements_counts() -> None:
+    busy = Ceilings(
+        device="round numbers",
+        threads=2,
+        products={"wide": {"fp32": 110.0, "bf16": 100.0}, "square": {"fp32": 90.0, "bf16": 310.0}},
+        copy_gb=7.0,
+    )
+    both = highest(busy, ROUND)
+    assert both.products == {"wide": {"fp32": 110.0, "bf16": 400.0}, "square": {"fp32": 180.0, "bf16": 310.0}}
+    assert both.copy_gb == 31.0
 
 
 def test_a_tiny_floor_worked_by_hand() -> None:
