@@ -1,0 +1,1 @@
+"""Measurements that go into the documentation."""

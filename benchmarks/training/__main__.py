@@ -1,0 +1,122 @@
+"""Measure training, and print or write what was found."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from benchmarks.training import __doc__ as described
+from benchmarks.training.candidates import CANDIDATES, Candidate
+from benchmarks.training.ceilings import highest
+from benchmarks.training.cohort import make_cohort, say_sizes
+from benchmarks.training.comparison import busy, compare, measure_in_turns
+from benchmarks.training.growth import (
+    Growth,
+    growth_table,
+    measure_growth,
+    works_of_growing_bags,
+    works_of_growing_cohorts,
+)
+from benchmarks.training.launches import Launches, launches_of_peer
+from benchmarks.training.measure import Machine, ceilings
+from benchmarks.training.page import ceilings_table, floor_table, page
+from benchmarks.training.peer import PeerFold
+from benchmarks.training.table import LEGEND, comparison_table, terminal
+from benchmarks.training.work import Work
+from kemm.core.errors import KemmError
+
+
+def main() -> None:
+    asked = _asked()
+    work = Work(cases=asked.cases, patches=asked.patches)
+    machine = Machine(device=asked.device, threads=asked.threads)
+    wanted = [one for one in CANDIDATES if one is CANDIDATES[0] or one.name in asked.candidates]
+    try:
+        # The folder is as large as the cohort in fp32: 4 KB a patch.
+        with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
+            run(wanted, work, machine, asked.rounds, asked.growth, Path(folder), asked.write)
+    except KemmError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+
+
+def run(
+    wanted: Sequence[Candidate],
+    work: Work,
+    machine: Machine,
+    rounds: int,
+    growing: Sequence[str],
+    folder: Path,
+    write: Path | None,
+) -> None:
+    """Everything that was asked for, in order; the page last, when all of it is there."""
+    print(say_sizes(make_cohort(work).patches), flush=True)
+    before = ceilings(work, machine)
+    launches = _launches(work, machine)
+    print(f"baseline, operations a patient: {launches}")
+    found = measure_in_turns(wanted, work, folder, machine, rounds, _say)
+    # Twice, as other work on the machine may have lowered one of them.
+    best = highest(before, ceilings(work, machine))
+    print(f"{best.device}, {best.threads} threads; copy {best.copy_gb:.1f} GB/s")
+    print(terminal(ceilings_table(best)))
+    print(terminal(floor_table(wanted, work, best)), flush=True)
+    lines = compare(wanted, found, work, best)
+    print(terminal(comparison_table(lines)), LEGEND, busy(lines), sep="\n", flush=True)
+    grown: dict[str, Growth] = {}
+    if "patches" in growing:
+        works = works_of_growing_bags(work)
+        grown["patches"] = measure_growth(wanted, works, lambda one: one.patches, folder, machine, say=_say)
+    if "patients" in growing:
+        works = works_of_growing_cohorts(work)
+        grown["patients"] = measure_growth(wanted, works, lambda one: one.cases, folder, machine, say=_say)
+    for what, growth in grown.items():
+        print(terminal(growth_table(growth, what)))
+    if write is not None:
+        write.write_text(page(wanted, lines, work, rounds, best, launches, grown), encoding="utf-8")
+
+
+def _launches(work: Work, machine: Machine) -> Launches:
+    # How many operations there are does not depend on how many patches they work on.
+    small = make_cohort(Work(**(work.model_dump() | {"patches": 100, "spread": 0.0})))
+    fold = PeerFold(small, 0, torch.device(machine.device))
+    return launches_of_peer(fold, small.draw_bag(fold.training[0]))
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.training",
+        description=described,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("--cases", type=int, default=20, help="patients")
+    parser.add_argument("--patches", type=int, default=6000, help="median patches of a patient")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count() or 1, help="the same for all candidates"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda")
+    parser.add_argument(
+        "--candidates",
+        nargs="*",
+        choices=[candidate.name for candidate in CANDIDATES],
+        default=[candidate.name for candidate in CANDIDATES],
+        help="the baseline is always measured",
+    )
+    parser.add_argument("--growth", nargs="*", choices=["patches", "patients"], default=[])
+    parser.add_argument("--folder", type=Path, help="where files are written for the time being")
+    parser.add_argument("--write", type=Path, help="write the page of the documentation")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
