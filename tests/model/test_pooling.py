@@ -48,7 +48,7 @@ def made_up(rows: int, scaled: bool, dropped: bool) -> tuple[Bags, Tensor, Tenso
         LENGTHS,
         normal(MEMBERS, FEATURES) if scaled else None,
         1 + normal(MEMBERS, FEATURES).abs() if scaled else None,
-        BAG_OF,
+        bag_of=BAG_OF,
     )
     kept = 2 * torch.rand(CASES, FEATURES, generator=generator, dtype=torch.float64) if dropped else None
     weights = normal(MEMBERS, FEATURES, WIDTH), normal(MEMBERS, WIDTH), normal(CASES, rows, WIDTH)
@@ -66,9 +66,10 @@ def test_pooling_and_its_gradients_are_those_of_the_formula(
     expected = spelled_out(bags, weight, bias, query, kept, linear)
     upstream = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     wanted = torch.autograd.grad(expected, (weight, bias, query), upstream)
-    # At once, and one case after another.
-    for largest in (pooling.LARGEST_SCORES, 1):
-        monkeypatch.setattr(pooling, "LARGEST_SCORES", largest)
+    # At once, and one case after another, adapting patches again on the way back.
+    for scores, kept_bytes in ((pooling.LARGEST_SCORES, pooling.LARGEST_KEPT), (1, 1)):
+        monkeypatch.setattr(pooling, "LARGEST_SCORES", scores)
+        monkeypatch.setattr(pooling, "LARGEST_KEPT", kept_bytes)
         pooled = pool(bags, weight, bias, query, kept=kept, linear=linear)
         torch.testing.assert_close(pooled, expected)
         torch.testing.assert_close(torch.autograd.grad(pooled, (weight, bias, query), upstream), wanted)
@@ -84,7 +85,7 @@ def test_half_precision_is_near_and_does_not_lean_to_one_side(linear: bool) -> N
     said = []
     for kind in (torch.float32, torch.bfloat16):
         mine = weight.clone().requires_grad_(), query.clone().requires_grad_()
-        pooled = pool(Bags(values.to(kind), (400, 200)), mine[0], bias, mine[1], linear=linear)
+        pooled = pool(Bags(values, (400, 200), precision=kind), mine[0], bias, mine[1], linear=linear)
         said.append((pooled, *torch.autograd.grad(pooled, mine, upstream)))
     for exact, rounded in zip(*said, strict=True):
         assert rounded.dtype == torch.float32

@@ -65,6 +65,9 @@ class Bags:
     mean: Float[Tensor, "#member feature"] | None = None
     """One for all, or one for each of several networks side by side."""
     scale: Float[Tensor, "#member feature"] | None = None
+    precision: torch.dtype = torch.float32
+    """What products with patches are computed in: a bag is brought to it when its turn comes, so that a step holds
+    patches as they are stored."""
     bag_of: tuple[int, ...] | None = None
     """The bag of each case, where several networks share bags: -1 where a case is not there. None: in their order."""
 

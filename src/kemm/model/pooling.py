@@ -13,6 +13,8 @@ from kemm.model.batch import Bags
 
 LARGEST_SCORES = 2**25
 """Scores that are held at once: rows of queries that look at one bag are taken in groups below it."""
+LARGEST_KEPT = 2**30
+"""Bytes that a step keeps of adapted patches for its way back; beyond it they are made again there."""
 
 
 def pool(
@@ -101,7 +103,7 @@ def _of_bags(bags: Bags, members: int) -> list[tuple[int, list[int], list[int]]]
 class _Pool(torch.autograd.Function):
     """Bag by bag, for all members that have the bag; the backward is written out, as features need no gradient.
 
-    Kept for it: what the adapter gives before its gelu. Scores are made again.
+    Kept for it, as far as memory allows: what the adapter gives before its gelu. Scores are made again.
     """
 
     @staticmethod
@@ -117,32 +119,37 @@ class _Pool(torch.autograd.Function):
         kind = _kind(bags, weight)
         plan = _of_bags(bags, weight.shape[0])
         pooled = torch.zeros_like(query)
-        before = []
-        starts = bags.starts
+        before: list[Tensor] = []
+        starts, kept_bytes = bags.starts, 0
         for bag, cases, members in plan:
             patches = bags.values[starts[bag] :][: bags.lengths[bag]].to(kind)
-            own = _own(weight, kept, cases, members)
-            adapted = patches @ own.to(kind)
-            adapted += bias[cases].flatten().to(kind)
+            adapted = _adapted(patches, weight, bias, kept, cases, members)
             hidden = _hidden(adapted, len(cases), linear)
             asks = query[cases].to(kind)
             for some in _groups(len(cases), query.shape[1] * len(patches)):
                 attention = _full(torch.bmm(asks[some], hidden[some].mT)).softmax(dim=-1)
                 pooled[cases[some]] = torch.bmm(attention.to(kind), hidden[some]).to(query.dtype)
-            before.append(adapted)
+            kept_bytes += adapted.nbytes
+            if kept_bytes <= LARGEST_KEPT:
+                before.append(adapted)
         ctx.bags, ctx.plan, ctx.linear = bags, plan, linear
-        ctx.save_for_backward(weight, query, pooled, kept, *before)
+        ctx.save_for_backward(weight, bias, query, pooled, kept, *before)
         return pooled
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        weight, query, pooled, kept, *before = ctx.saved_tensors
+        weight, bias, query, pooled, kept, *before = ctx.saved_tensors
         bags, kind = ctx.bags, _kind(ctx.bags, weight)
         to_weight, to_bias = torch.zeros_like(weight), weight.new_zeros(len(bags), weight.shape[2])
         to_query = torch.zeros_like(query)
         starts = bags.starts
-        for (bag, cases, members), adapted in zip(ctx.plan, before, strict=True):
+        for place, (bag, cases, members) in enumerate(ctx.plan):
             patches = bags.values[starts[bag] :][: bags.lengths[bag]].to(kind)
+            adapted = (
+                before[place]
+                if place < len(before)
+                else _adapted(patches, weight, bias, kept, cases, members)
+            )
             hidden = _hidden(adapted, len(cases), ctx.linear)
             asks, back = query[cases].to(kind), gradient[cases].to(kind)
             to_hidden = torch.empty_like(hidden)
@@ -208,8 +215,8 @@ class _Look(torch.autograd.Function):
 
 
 def _kind(bags: Bags, weight: Tensor) -> torch.dtype:
-    """Products are of the patches' precision where that is bfloat16, else of the weights'."""
-    return torch.bfloat16 if bags.values.dtype == torch.bfloat16 else weight.dtype
+    """Products are of bfloat16 where bags ask for it, else of the weights' precision."""
+    return torch.bfloat16 if bags.precision == torch.bfloat16 else weight.dtype
 
 
 def _full(values: Tensor) -> Tensor:
@@ -217,12 +224,20 @@ def _full(values: Tensor) -> Tensor:
     return values.float() if values.dtype == torch.bfloat16 else values
 
 
-def _own(weight: Tensor, kept: Tensor | None, cases: Sequence[int], members: Sequence[int]) -> Tensor:
-    """The adapters of some cases side by side, (feature, case times width)."""
+def _adapted(
+    patches: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    kept: Tensor | None,
+    cases: Sequence[int],
+    members: Sequence[int],
+) -> Tensor:
+    """A bag through the adapters of all its cases, before gelu, (patch, case times width)."""
     own = weight[members]
     if kept is not None:
         own = own * kept[cases][..., None]
-    return own.transpose(0, 1).reshape(weight.shape[1], -1)
+    side_by_side = own.transpose(0, 1).reshape(weight.shape[1], -1).to(patches.dtype)
+    return torch.addmm(bias[cases].flatten().to(patches.dtype), patches, side_by_side)
 
 
 def _hidden(adapted: Tensor, cases: int, linear: bool) -> Float[Tensor, "case patch width"]:

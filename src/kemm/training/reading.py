@@ -85,16 +85,19 @@ class Reader:
             [slides.features[start:stop] for start, stop in self._pieces(row, patches, epoch)] for row in rows
         ]
         lengths = tuple(sum(map(len, pieces)) for pieces in drawn)
-        values = np.empty((sum(lengths), slides.width), dtype=np.float32)
+        values = np.empty((sum(lengths), slides.width), dtype=slides.features.dtype)
         if any(lengths):
-            np.concatenate([piece for pieces in drawn for piece in pieces], out=values, casting="same_kind")
+            np.concatenate([piece for pieces in drawn for piece in pieces], out=values)
         if slides.means is None:
-            return Bags(torch.from_numpy(scaler(values)).to(self.precision), lengths)
+            return Bags(
+                torch.from_numpy(scaler(values.astype(np.float32))), lengths, precision=self.precision
+            )
         return Bags(
-            torch.from_numpy(values).to(self.precision),
+            torch.from_numpy(values),
             lengths,
             torch.from_numpy(scaler.mean)[None],
             torch.from_numpy(scaler.scale)[None],
+            self.precision,
         )
 
     def _pieces(self, row: int, patches: int | None, epoch: int | None) -> list[tuple[int, int]]:
@@ -158,6 +161,7 @@ def _shared_bags(
         bags.lengths,
         torch.from_numpy(np.stack([one.mean for one in scalers if one is not None])),
         torch.from_numpy(np.stack([one.scale for one in scalers if one is not None])),
+        readers[0].precision,
         tuple(bag for some in rows for bag in ([bag_of[row] for row in some] + [-1] * (most - len(some)))),
     )
 
@@ -178,6 +182,7 @@ def _bags_apart(batches: Sequence[CaseBatch], most: int) -> dict[str, Bags]:
             tuple(length for one in bags for length in one.lengths),
             torch.cat([one.mean for one in scaled if one.mean is not None]) if scaled else None,
             torch.cat([one.scale for one in scaled if one.scale is not None]) if scaled else None,
+            bags[0].precision,
             tuple(bag_of),
         )
     return found
