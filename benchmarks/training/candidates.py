@@ -9,9 +9,9 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
-from benchmarks.training.ceilings import Precision
+from benchmarks.training.ceilings import DTYPES, Precision
 from benchmarks.training.cohort import Cohort
-from benchmarks.training.floor import Adapter
+from benchmarks.training.floor import ADAPTERS, Adapter
 from kemm.core.errors import UsageError
 
 
@@ -55,6 +55,26 @@ CANDIDATES = (
         title="the same, all features in memory",
         trainer="benchmarks.training.peer:Peer",
         options={"features": "memory"},
+    ),
+    *(
+        Candidate(
+            name=f"kemm-{one_pass}-{adapter}-{precision}",
+            title=f"kemm, {said}, {adapter} adapter, {precision}",
+            trainer="benchmarks.training.engine:Engine",
+            options={"one_pass": one_pass, "precision": precision, "linear": adapter == "linear"},
+            adapter=adapter,
+            precision=precision,
+        )
+        for adapter in ADAPTERS
+        for precision in DTYPES
+        for one_pass, said in (("fold", "fold after fold"), ("run", "all folds in one pass"))
+    ),
+    Candidate(
+        name="kemm-run-5-seeds",
+        title="kemm, all folds in one pass, 5 networks each, non-linear adapter, bf16",
+        trainer="benchmarks.training.engine:Engine",
+        options={"one_pass": "run", "precision": "bf16", "seeds": 5},
+        precision="bf16",
     ),
 )
 """The first is what the others are compared with."""

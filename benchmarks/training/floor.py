@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from benchmarks.training.ceilings import Ceilings, Precision
 from benchmarks.training.work import Work
 
 Adapter = Literal["non-linear", "linear"]
+ADAPTERS: tuple[Adapter, ...] = get_args(Adapter)
 BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2}
 
 
