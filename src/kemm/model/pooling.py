@@ -103,7 +103,7 @@ def _of_bags(bags: Bags, members: int) -> list[tuple[int, list[int], list[int]]]
 class _Pool(torch.autograd.Function):
     """Bag by bag, for all members that have the bag; the backward is written out, as features need no gradient.
 
-    Kept for it, as far as memory allows: what the adapter gives before its gelu. Scores are made again.
+    Kept for it, as far as memory allows: what the adapter gives before its gelu, and the attention.
     """
 
     @staticmethod
@@ -120,18 +120,20 @@ class _Pool(torch.autograd.Function):
         plan = _of_bags(bags, weight.shape[0])
         pooled = torch.zeros_like(query)
         before: list[Tensor] = []
-        starts, kept_bytes = bags.starts, 0
+        kept_bytes, ctx.kept_bags = 0, 0
         for bag, cases, members in plan:
-            patches = bags.values[starts[bag] :][: bags.lengths[bag]].to(kind)
+            patches = _patches(bags, bag, kind)
             adapted = _adapted(patches, weight, bias, kept, cases, members)
-            hidden = _hidden(adapted, len(cases), linear)
-            asks = query[cases].to(kind)
-            for some in _groups(len(cases), query.shape[1] * len(patches)):
-                attention = _full(torch.bmm(asks[some], hidden[some].mT)).softmax(dim=-1)
-                pooled[cases[some]] = torch.bmm(attention.to(kind), hidden[some]).to(query.dtype)
-            kept_bytes += adapted.nbytes
+            hidden = adapted if linear else nn.functional.gelu(adapted)
+            looked: list[Tensor] = []
+            for part, case in zip(_parts(hidden, len(cases)), cases, strict=True):
+                attention = _attention(query[case].to(kind), part)
+                pooled[case] = (attention @ part).to(query.dtype)
+                looked.append(attention)
+            kept_bytes += adapted.nbytes + sum(one.nbytes for one in looked)
             if kept_bytes <= LARGEST_KEPT:
-                before.append(adapted)
+                before += [adapted, *looked]
+                ctx.kept_bags += 1
         ctx.bags, ctx.plan, ctx.linear = bags, plan, linear
         ctx.save_for_backward(weight, bias, query, pooled, kept, *before)
         return pooled
@@ -142,36 +144,34 @@ class _Pool(torch.autograd.Function):
         bags, kind = ctx.bags, _kind(ctx.bags, weight)
         to_weight, to_bias = torch.zeros_like(weight), weight.new_zeros(len(bags), weight.shape[2])
         to_query = torch.zeros_like(query)
-        starts = bags.starts
         for place, (bag, cases, members) in enumerate(ctx.plan):
-            patches = bags.values[starts[bag] :][: bags.lengths[bag]].to(kind)
-            adapted = (
-                before[place]
-                if place < len(before)
-                else _adapted(patches, weight, bias, kept, cases, members)
-            )
-            hidden = _hidden(adapted, len(cases), ctx.linear)
-            asks, back = query[cases].to(kind), gradient[cases].to(kind)
+            patches = _patches(bags, bag, kind)
+            known = place < ctx.kept_bags
+            adapted = before.pop(0) if known else _adapted(patches, weight, bias, kept, cases, members)
+            hidden = adapted if ctx.linear else nn.functional.gelu(adapted)
             to_hidden = torch.empty_like(hidden)
-            for some in _groups(len(cases), query.shape[1] * len(patches)):
-                attention = _full(torch.bmm(asks[some], hidden[some].mT)).softmax(dim=-1)
-                # In half precision, what a softmax takes away must be of the rounded gradient, or it does not cancel.
-                correction = (gradient[cases[some]] * pooled[cases[some]]).sum(dim=-1, keepdim=True)
-                scores = _full(torch.bmm(back[some], hidden[some].mT))
+            parts = _parts(hidden, len(cases)), _parts(to_hidden, len(cases))
+            for part, to_part, case in zip(*parts, cases, strict=True):
+                asks, back = query[case].to(kind), gradient[case].to(kind)
+                rounded = before.pop(0) if known else _attention(asks, part)
+                attention, scores = _full(rounded), _full(back @ part.T)
                 if kind == torch.bfloat16:
+                    # What a softmax takes away must be of the rounded gradient, or it does not cancel.
                     correction = (attention * scores).sum(dim=-1, keepdim=True)
+                else:
+                    correction = (gradient[case] * pooled[case]).sum(dim=-1, keepdim=True)
                 scores = (attention * (scores - correction)).to(kind)
-                to_query[cases[some]] = torch.bmm(scores, hidden[some]).to(query.dtype)
-                torch.bmm(attention.to(kind).mT, back[some], out=to_hidden[some])
-                to_hidden[some] += torch.bmm(scores.mT, asks[some])
-            flat = to_hidden.transpose(0, 1).reshape(len(patches), -1)
+                to_query[case] = (scores @ part).to(query.dtype)
+                torch.mm(rounded.T, back, out=to_part)
+                to_part.addmm_(scores.T, asks)
             if not ctx.linear:
-                flat = torch.ops.aten.gelu_backward(flat, adapted)
-            made = (patches.T @ flat).to(weight.dtype).view(weight.shape[1], len(cases), -1).transpose(0, 1)
-            if kept is not None:
-                made = made * kept[cases][..., None]
-            to_weight.index_add_(0, torch.tensor(members, device=weight.device), made)
-            to_bias[cases] = _full(flat).sum(dim=0).view(len(cases), -1).to(weight.dtype)
+                to_hidden = torch.ops.aten.gelu_backward(to_hidden, adapted)
+            made = _parts((patches.T @ to_hidden).to(weight.dtype), len(cases))
+            for own, member, case in zip(made, members, cases, strict=True):
+                to_weight[member] += own if kept is None else own * kept[case][:, None]
+            # A product sums in 32 bits, and faster than a sum over rows does.
+            summed = to_hidden.new_ones(1, len(to_hidden)) @ to_hidden
+            to_bias[cases] = summed.view(len(cases), -1).to(weight.dtype)
         return None, to_weight, to_bias, to_query, None, None
 
 
@@ -182,9 +182,8 @@ class _Look(torch.autograd.Function):
     def forward(ctx: Any, bags: Bags, query: Tensor) -> Tensor:
         kind = _kind(bags, query)
         seen = torch.zeros_like(query)
-        starts = bags.starts
         for bag, cases, _ in _of_bags(bags, 1):
-            patches = bags.values[starts[bag] :][: bags.lengths[bag]].to(kind)
+            patches = _patches(bags, bag, kind)
             for some in _groups(len(cases), query.shape[1] * len(patches)):
                 asks = query[cases[some]].to(kind).flatten(0, 1)
                 attention = _full(asks @ patches.T).softmax(dim=-1)
@@ -198,9 +197,8 @@ class _Look(torch.autograd.Function):
         query, seen = ctx.saved_tensors
         bags, kind = ctx.bags, _kind(ctx.bags, query)
         to_query = torch.zeros_like(query)
-        starts = bags.starts
         for bag, cases, _ in _of_bags(bags, 1):
-            patches = bags.values[starts[bag] :][: bags.lengths[bag]].to(kind)
+            patches = _patches(bags, bag, kind)
             for some in _groups(len(cases), query.shape[1] * len(patches)):
                 at = cases[some]
                 asks, back = query[at].to(kind).flatten(0, 1), gradient[at].to(kind).flatten(0, 1)
@@ -214,9 +212,21 @@ class _Look(torch.autograd.Function):
         return None, to_query
 
 
+def _patches(bags: Bags, bag: int, kind: torch.dtype) -> Tensor:
+    """A bag in the precision of products. By way of 32 bits, which processors convert from and to several at once."""
+    patches = bags.values[bags.starts[bag] :][: bags.lengths[bag]]
+    if kind == torch.bfloat16 and patches.device.type == "cpu":
+        patches = patches.float()
+    return patches.to(kind)
+
+
 def _kind(bags: Bags, weight: Tensor) -> torch.dtype:
     """Products are of bfloat16 where bags ask for it, else of the weights' precision."""
     return torch.bfloat16 if bags.precision == torch.bfloat16 else weight.dtype
+
+
+def _attention(asks: Tensor, keys: Tensor) -> Tensor:
+    return _full(asks @ keys.T).softmax(dim=-1).to(asks.dtype)
 
 
 def _full(values: Tensor) -> Tensor:
@@ -240,9 +250,9 @@ def _adapted(
     return torch.addmm(bias[cases].flatten().to(patches.dtype), patches, side_by_side)
 
 
-def _hidden(adapted: Tensor, cases: int, linear: bool) -> Float[Tensor, "case patch width"]:
-    values = adapted if linear else nn.functional.gelu(adapted)
-    return values.view(len(adapted), cases, -1).transpose(0, 1)
+def _parts(values: Tensor, cases: int) -> tuple[Tensor, ...]:
+    """Columns of each case: views that a product takes as they are, where an axis of cases would be copied."""
+    return values.chunk(cases, dim=1)
 
 
 def _groups(cases: int, scores: int) -> list[slice]:
