@@ -13,7 +13,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-slow lint bench-refine bench-slides results docs-reference docs clean
+.PHONY: help setup setup-dev demo test test-slow lint bench bench-refine bench-slides results docs-reference docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -37,6 +37,9 @@ test-slow: setup-dev ## the tests that take minutes
 
 lint: setup-dev ## style, types and layers only
 	scripts/check.sh lint
+
+bench: setup ## measure training against a baseline and the machine, and write docs/benchmarks.md; half an hour
+	$(BIN)/python -m benchmarks.training --growth patches patients --write docs/benchmarks.md
 
 bench-refine: setup ## measure the refiner on annotated reports (KEMM_DATA) and write docs/refinement.md
 	$(BIN)/python benchmarks/refine.py --write docs/refinement.md
