@@ -58,7 +58,7 @@ class Engine:
     def prepare(self, cohort: Cohort, folder: Path, device: torch.device) -> None:
         """Networks side by side, and a small step to warm up."""
         slides = SlideBags(
-            np.load(folder / f"{cohort.work.key}-packed.npy", mmap_mode="r"),
+            np.load(folder / f"{cohort.work.key}-packed.npy", mmap_mode="c"),
             np.concatenate([[0], np.cumsum(cohort.patches)]),
             means=np.load(folder / f"{cohort.work.key}-means.npy"),
         )

@@ -225,8 +225,10 @@ def in_bags(cases: CaseBatch) -> CaseBatch:
     slides = cases.tokens["slides"]
     mean, scale = torch.linspace(-1, 1, PATCH_FEATURES), torch.linspace(0.5, 2, PATCH_FEATURES)
     bags = Bags(
-        slides.values[slides.present] * scale + mean,
-        tuple(slides.present.sum(dim=1).tolist()),
+        tuple(
+            values[present] * scale + mean
+            for values, present in zip(slides.values, slides.present, strict=True)
+        ),
         mean[None],
         scale[None],
     )

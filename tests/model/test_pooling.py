@@ -26,7 +26,7 @@ def spelled_out(
             seen.append(torch.zeros_like(query[case]))
             continue
         member = case * len(weight) // len(bags)
-        patches = bags.bag(bag).to(weight.dtype)
+        patches = bags.patches[bag].to(weight.dtype)
         if bags.mean is not None and bags.scale is not None:
             patches = (patches - bags.mean[member]) / bags.scale[member]
         if kept is not None:
@@ -44,8 +44,7 @@ def made_up(rows: int, scaled: bool, dropped: bool) -> tuple[Bags, Tensor, Tenso
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
     bags = Bags(
-        normal(sum(LENGTHS), FEATURES),
-        LENGTHS,
+        normal(sum(LENGTHS), FEATURES).split(LENGTHS),
         normal(MEMBERS, FEATURES) if scaled else None,
         1 + normal(MEMBERS, FEATURES).abs() if scaled else None,
         bag_of=BAG_OF,
@@ -85,7 +84,7 @@ def test_half_precision_is_near_and_does_not_lean_to_one_side(linear: bool) -> N
     said = []
     for kind in (torch.float32, torch.bfloat16):
         mine = weight.clone().requires_grad_(), query.clone().requires_grad_()
-        pooled = pool(Bags(values, (400, 200), precision=kind), mine[0], bias, mine[1], linear=linear)
+        pooled = pool(Bags(values.split((400, 200)), precision=kind), mine[0], bias, mine[1], linear=linear)
         said.append((pooled, *torch.autograd.grad(pooled, mine, upstream)))
     for exact, rounded in zip(*said, strict=True):
         assert rounded.dtype == torch.float32
@@ -103,7 +102,7 @@ def test_looks_are_the_attention_of_each_head_in_the_mean() -> None:
             member = case * MEMBERS // CASES
             assert bags.mean is not None
             assert bags.scale is not None
-            patches = (bags.bag(bag) - bags.mean[member]) / bags.scale[member]
+            patches = (bags.patches[bag] - bags.mean[member]) / bags.scale[member]
             adapted = torch.nn.functional.gelu(patches @ weight[member] + bias[member])
             attention = (query[case] @ adapted.T).softmax(dim=-1)
             torch.testing.assert_close(found[case], (attention[:2] + attention[2:]) / 2)
@@ -112,7 +111,7 @@ def test_looks_are_the_attention_of_each_head_in_the_mean() -> None:
 def test_bags_without_any_patch_pool_to_zero_and_have_a_gradient() -> None:
     weight = torch.randn(1, 3, 4).requires_grad_()
     query = torch.randn(2, 2, 4).requires_grad_()
-    pooled = pool(Bags(torch.zeros(0, 3), (0, 0)), weight, torch.zeros(1, 4), query)
+    pooled = pool(Bags((torch.zeros(0, 3), torch.zeros(0, 3))), weight, torch.zeros(1, 4), query)
     assert not pooled.any()
     pooled.sum().backward()
     assert weight.grad is not None

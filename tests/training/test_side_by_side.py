@@ -85,7 +85,7 @@ def test_networks_side_by_side_are_given_what_each_is_given_alone(
     bags = batch.bags["slides"]
     assert len(batch) == len(bags) == 6
     if shared:
-        assert len(bags.lengths) == 4, "case 17 is read once"
+        assert len(bags.patches) == 4, "case 17 is read once"
     padded = bags.tokens()
     for network, (reader, own) in enumerate(zip(readers, rows, strict=True)):
         alone = reader.batch(own, patches, 2)

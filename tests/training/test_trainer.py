@@ -340,7 +340,7 @@ def everything(cases: int = 200) -> CaseBatch:
         present[0] = False
         return Tokens(torch.randn(cases, count, 2), present)
 
-    bags = Bags(torch.randn(9 * cases, 2), (9,) * cases)
+    bags = Bags(torch.randn(9 * cases, 2).split(9))
     return CaseBatch(
         {"report": tokens(5), "genes": tokens(4), "covariates": tokens(3)}, bags={"slides": bags}
     )

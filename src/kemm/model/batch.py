@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -53,15 +52,14 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Bags:
-    """Bags of patch features, of 1 to any number of patches, end to end: nothing is padded.
+    """Bags of patch features, of 1 to any number of patches: nothing is padded, and nothing copied before its turn.
 
-    `values` are features as an encoder gave them. What brings them to mean 0 and deviation 1 is kept beside
+    Features are as an encoder gave them. What brings them to mean 0 and deviation 1 is kept beside
     them: it goes into the weights, so that no patch is touched for it, and bags can be shared by folds.
     """
 
-    values: Float[Tensor, "patch feature"]
-    lengths: tuple[int, ...]
-    """Patches of each bag; 0 where a case has none."""
+    patches: tuple[Float[Tensor, "_ feature"], ...]
+    """Of each bag; none where a case has none. May be views of a file."""
     mean: Float[Tensor, "#member feature"] | None = None
     """One for all, or one for each of several networks side by side."""
     scale: Float[Tensor, "#member feature"] | None = None
@@ -73,51 +71,44 @@ class Bags:
 
     def __len__(self) -> int:
         """Cases."""
-        return len(self.lengths if self.bag_of is None else self.bag_of)
+        return len(self.patches if self.bag_of is None else self.bag_of)
 
     @property
     def cases(self) -> tuple[int, ...]:
         """The bag of each case."""
-        return tuple(range(len(self.lengths))) if self.bag_of is None else self.bag_of
+        return tuple(range(len(self.patches))) if self.bag_of is None else self.bag_of
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Patches of each bag."""
+        return tuple(map(len, self.patches))
 
     @property
     def case_present(self) -> Bool[Tensor, " case"]:
         """Whether the case has any patch."""
-        there = [bag >= 0 and self.lengths[bag] > 0 for bag in self.cases]
-        return torch.tensor(there, dtype=torch.bool, device=self.values.device)
-
-    @cached_property
-    def starts(self) -> list[int]:
-        """Where each bag begins."""
-        starts, total = [], 0
-        for length in self.lengths:
-            starts.append(total)
-            total += length
-        return starts
-
-    def bag(self, index: int) -> Float[Tensor, "patch feature"]:
-        """One bag's patches, as the encoder gave them."""
-        return self.values[self.starts[index] :][: self.lengths[index]]
+        there = [bag >= 0 and len(self.patches[bag]) > 0 for bag in self.cases]
+        return torch.tensor(there, dtype=torch.bool, device=self.patches[0].device)
 
     def to(self, device: torch.device) -> Bags:
         """The same on another device."""
         return replace(
             self,
-            values=self.values.to(device, non_blocking=True),
+            patches=tuple(one.to(device, non_blocking=True) for one in self.patches),
             mean=None if self.mean is None else self.mean.to(device),
             scale=None if self.scale is None else self.scale.to(device),
         )
 
     def tokens(self) -> Tokens:
         """The same, standardised and padded: for what cannot do with bags. Needs memory for the largest, each time."""
+        first = self.patches[0]
         longest = max(1, *self.lengths)
-        values = self.values.new_zeros((len(self), longest, self.values.shape[1]), dtype=torch.float32)
-        present = torch.zeros((len(self), longest), dtype=torch.bool, device=self.values.device)
+        values = first.new_zeros((len(self), longest, first.shape[1]), dtype=torch.float32)
+        present = torch.zeros((len(self), longest), dtype=torch.bool, device=first.device)
         members = 1 if self.mean is None else self.mean.shape[0]
         for case, bag in enumerate(self.cases):
             if bag < 0:
                 continue
-            patches = self.bag(bag).float()
+            patches = self.patches[bag].float()
             if self.mean is not None and self.scale is not None:
                 member = case * members // len(self)
                 patches = (patches - self.mean[member]) / self.scale[member]

@@ -80,9 +80,8 @@ def looks(
         weight = weight / bags.scale[..., None]
         bias = bias - torch.einsum("mf,mfw->mw", bags.mean.expand(members, -1), weight)
     found = []
-    starts = bags.starts
     for case, bag in enumerate(bags.cases):
-        patches = bags.values[starts[bag] :][: bags.lengths[bag] if bag >= 0 else 0]
+        patches = bags.patches[bag] if bag >= 0 else bags.patches[0][:0]
         member = case * members // len(bags)
         adapted = torch.addmm(bias[member], patches.to(weight.dtype), weight[member])
         attention = (query[case] @ (adapted if linear else nn.functional.gelu(adapted)).T).softmax(dim=-1)
@@ -94,7 +93,7 @@ def _of_bags(bags: Bags, members: int) -> list[tuple[int, list[int], list[int]]]
     """(bag, its cases, the member of each), of bags that hold a patch and that a case has."""
     cases: dict[int, list[int]] = {}
     for case, bag in enumerate(bags.cases):
-        if bag >= 0 and bags.lengths[bag]:
+        if bag >= 0 and len(bags.patches[bag]):
             cases.setdefault(bag, []).append(case)
     each = len(bags) // members
     return [(bag, of, [case // each for case in of]) for bag, of in sorted(cases.items())]
@@ -214,7 +213,7 @@ class _Look(torch.autograd.Function):
 
 def _patches(bags: Bags, bag: int, kind: torch.dtype) -> Tensor:
     """A bag in the precision of products. By way of 32 bits, which processors convert from and to several at once."""
-    patches = bags.values[bags.starts[bag] :][: bags.lengths[bag]]
+    patches = bags.patches[bag]
     if kind == torch.bfloat16 and patches.device.type == "cpu":
         patches = patches.float()
     return patches.to(kind)

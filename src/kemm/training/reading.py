@@ -81,20 +81,15 @@ class Reader:
         slides, scaler = self.features.slides, self.features.scaler
         assert slides is not None
         assert scaler is not None
-        drawn = [
-            [slides.features[start:stop] for start, stop in self._pieces(row, patches, epoch)] for row in rows
-        ]
-        lengths = tuple(sum(map(len, pieces)) for pieces in drawn)
-        values = np.empty((sum(lengths), slides.width), dtype=slides.features.dtype)
-        if any(lengths):
-            np.concatenate([piece for pieces in drawn for piece in pieces], out=values)
+        bags = []
+        for row in rows:
+            pieces = [slides.features[start:stop] for start, stop in self._pieces(row, patches, epoch)]
+            bags.append(pieces[0] if len(pieces) == 1 else np.concatenate(pieces))
         if slides.means is None:
-            return Bags(
-                torch.from_numpy(scaler(values.astype(np.float32))), lengths, precision=self.precision
-            )
+            measured = tuple(torch.from_numpy(scaler(bag.astype(np.float32))) for bag in bags)
+            return Bags(measured, precision=self.precision)
         return Bags(
-            torch.from_numpy(values),
-            lengths,
+            tuple(map(torch.from_numpy, bags)),
             torch.from_numpy(scaler.mean)[None],
             torch.from_numpy(scaler.scale)[None],
             self.precision,
@@ -157,8 +152,7 @@ def _shared_bags(
     bags = readers[0].slides(union, patches, epoch)
     scalers = [one.features.scaler for one in readers]
     return Bags(
-        bags.values,
-        bags.lengths,
+        bags.patches,
         torch.from_numpy(np.stack([one.mean for one in scalers if one is not None])),
         torch.from_numpy(np.stack([one.scale for one in scalers if one is not None])),
         readers[0].precision,
@@ -176,10 +170,9 @@ def _bags_apart(batches: Sequence[CaseBatch], most: int) -> dict[str, Bags]:
         for one in bags:
             own = [first + bag if bag >= 0 else -1 for bag in one.cases]
             bag_of += own + [-1] * (most - len(own))
-            first += len(one.lengths)
+            first += len(one.patches)
         found[name] = Bags(
-            torch.cat([one.values for one in bags]),
-            tuple(length for one in bags for length in one.lengths),
+            tuple(patches for one in bags for patches in one.patches),
             torch.cat([one.mean for one in scaled if one.mean is not None]) if scaled else None,
             torch.cat([one.scale for one in scaled if one.scale is not None]) if scaled else None,
             bags[0].precision,

@@ -188,4 +188,5 @@ def _mapped(
     slides: tuple[tuple[PackedSlide, ...], ...],
     means: NDArray[np.float32] | None,
 ) -> SlideBags:
-    return SlideBags(np.load(features, mmap_mode="r", allow_pickle=False), offsets, slides, means)
+    # Copy on write, and nobody writes: torch takes no view of an array that is read-only.
+    return SlideBags(np.load(features, mmap_mode="c", allow_pickle=False), offsets, slides, means)
