@@ -93,7 +93,7 @@ def _learners(
         fusion_layers=2,
         alone=False,
         linear_adapter=linear,
-        head="hazards",
+        head="proportional-hazards",
     )
     found = []
     for seed in range(seeds):

@@ -69,6 +69,7 @@ def test_pooling_and_its_gradients_are_those_of_the_formula(
     for scores, kept_bytes in ((pooling.LARGEST_SCORES, pooling.LARGEST_KEPT), (1, 1)):
         monkeypatch.setattr(pooling, "LARGEST_SCORES", scores)
         monkeypatch.setattr(pooling, "LARGEST_KEPT", kept_bytes)
+        monkeypatch.setattr(pooling, "LARGEST_ADAPTED", kept_bytes)
         pooled = pool(bags, weight, bias, query, kept=kept, linear=linear)
         torch.testing.assert_close(pooled, expected)
         torch.testing.assert_close(torch.autograd.grad(pooled, (weight, bias, query), upstream), wanted)

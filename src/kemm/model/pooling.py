@@ -13,7 +13,9 @@ from kemm.model.batch import Bags
 
 LARGEST_SCORES = 2**25
 """Scores that are held at once: rows of queries that look at one bag are taken in groups below it."""
-LARGEST_KEPT = 2**30
+LARGEST_ADAPTED = 2**25
+"""Numbers that a bag becomes by way of adapters at once."""
+LARGEST_KEPT = 2**29
 """Bytes that a step keeps of adapted patches for its way back; beyond it they are made again there."""
 
 
@@ -89,14 +91,23 @@ def looks(
     return found
 
 
-def _of_bags(bags: Bags, members: int) -> list[tuple[int, list[int], list[int]]]:
-    """(bag, its cases, the member of each), of bags that hold a patch and that a case has."""
+def _of_bags(bags: Bags, members: int, width: int = 0) -> list[tuple[int, list[int], list[int]]]:
+    """(bag, its cases, the member of each), of bags that hold a patch and that a case has.
+
+    A bag too large for the adapters of all its cases at once comes more than once.
+    """
     cases: dict[int, list[int]] = {}
     for case, bag in enumerate(bags.cases):
         if bag >= 0 and len(bags.patches[bag]):
             cases.setdefault(bag, []).append(case)
     each = len(bags) // members
-    return [(bag, of, [case // each for case in of]) for bag, of in sorted(cases.items())]
+    found = []
+    for bag, of in sorted(cases.items()):
+        step = max(1, LARGEST_ADAPTED // max(1, width * len(bags.patches[bag])))
+        for start in range(0, len(of), step):
+            some = of[start : start + step]
+            found.append((bag, some, [case // each for case in some]))
+    return found
 
 
 class _Pool(torch.autograd.Function):
@@ -116,7 +127,7 @@ class _Pool(torch.autograd.Function):
         linear: bool,
     ) -> Tensor:
         kind = _kind(bags, weight)
-        plan = _of_bags(bags, weight.shape[0])
+        plan = _of_bags(bags, weight.shape[0], weight.shape[2])
         pooled = torch.zeros_like(query)
         before: list[Tensor] = []
         kept_bytes, ctx.kept_bags = 0, 0

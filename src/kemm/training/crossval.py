@@ -320,6 +320,7 @@ def _write_network(
             {
                 "seed": seed,
                 "best_epoch": history.best_epoch,
+                "apart": history.apart,
                 "inner_loss": history.inner_loss,
                 "parameters": count_parameters(members[0].model),
                 "branch_weights": dict(

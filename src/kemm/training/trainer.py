@@ -98,6 +98,8 @@ class History:
     """After each epoch; the first is before any training."""
     best_epoch: int
     """0 = the networks as they began."""
+    apart: str = ""
+    """Why networks were not computed in one pass, where that was asked for."""
 
 
 @dataclass
@@ -174,7 +176,7 @@ def train(
     ]
     known = checkpoint.read() if checkpoint else None
     first = 1 if known is None else 1 + _restore(runs, *known)
-    batches = _batches([run for run in runs if not run.over], config)
+    batches, apart = _batches([run for run in runs if not run.over], config)
     if known is not None:
         for number, batch in enumerate(batches):
             batch.stack.restore(_under(known[0], f"optimiser.{number}."))
@@ -194,7 +196,7 @@ def train(
     for run in runs:
         for member, state in zip(run.ensemble.members, run.states, strict=True):
             member.model.load_state_dict(state)
-    return [History(run.losses, run.best) for run in runs]
+    return [History(run.losses, run.best, apart) for run in runs]
 
 
 def _progress(
@@ -262,17 +264,18 @@ class _Batch:
         return bool(places)
 
 
-def _batches(runs: list[_Run], config: TrainingConfig) -> list[_Batch]:
-    """One, where the networks can be put side by side; else one each."""
+def _batches(runs: list[_Run], config: TrainingConfig) -> tuple[list[_Batch], str]:
+    """One, where the networks can be put side by side; else one each, and why."""
+    apart = ""
     optimiser, device = Optimiser(config.learning_rate, config.weight_decay), resolve_device(config.device)
     learners = [(learner, run) for run in runs for learner in _learners(run.ensemble)]
     if config.one_pass != "network" and runs:
         try:
             stack = Together([one for one, _ in learners], optimiser, device)
-            return [_Batch(stack, [run for _, run in learners])]
-        except NotStackable:
-            pass
-    return [_Batch(Together([learner], optimiser, device), [run]) for learner, run in learners]
+            return [_Batch(stack, [run for _, run in learners])], ""
+        except NotStackable as reason:
+            apart = str(reason)
+    return [_Batch(Together([learner], optimiser, device), [run]) for learner, run in learners], apart
 
 
 def _learners(ensemble: Ensemble) -> list[Learner]:
