@@ -47,6 +47,7 @@ from kemm.pipeline.runs import (
 )
 from kemm.pipeline.slide_attention import with_heatmaps
 from kemm.pipeline.unchanged import remember
+from kemm.pipeline.watching import describe_memory, watching
 from kemm.results.evaluation import (
     DEFINITIONS,
     Evaluator,
@@ -218,11 +219,18 @@ class _Run:
     def _train(self, context: Crossval) -> None:
         tasks = context.tasks()
         done = finished(context, tasks)
-        with self.progress.stage("train and predict", len(tasks), len(done)) as step:
-            left = [task for task in tasks if task not in done]
-            with closing(self.mapper(run_unit, context, left)) as results:
-                for task, _ in results:
-                    step.advance(f"{task.model}, fold {task.fold}")
+        left = [task for task in tasks if task not in done]
+        if any(context.spec(task.model).is_network for task in left):
+            for line in describe_memory(context):
+                self.progress.say(line)
+        keys = [context.key(task) for task in left if context.spec(task.model).is_network]
+        with (
+            self.progress.stage("train and predict", len(tasks), len(done)) as step,
+            watching(self.study.store_folder, keys, step),
+            closing(self.mapper(run_unit, context, left)) as results,
+        ):
+            for task, _ in results:
+                step.advance(f"{task.model}, fold {task.fold}")
 
     def _collect(self, context: Crossval) -> tuple[pd.DataFrame, list[Mapping[str, Any]]]:
         import pandas as pd

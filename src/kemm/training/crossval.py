@@ -32,6 +32,7 @@ from kemm.training.reading import Reader
 from kemm.training.splits import Fold, inner_parts
 from kemm.training.together import predict
 from kemm.training.trainer import OPTIMISTIC, Ensemble, Member, Outcomes, TrainingConfig, held_out, train
+from kemm.training.under_way import Teller, Training, telling
 
 FORMAT = 6
 """Raised when the same settings would give other numbers than before."""
@@ -121,7 +122,12 @@ def run_unit(context: Crossval, task: Task) -> float:
     spec = context.spec(task.model)
     with store.adding(KIND, key, model=spec.name, fold=task.fold) as folder:
         if spec.is_network:
-            _network(context, context.fold(task.fold), spec, folder)
+            fold = context.fold(task.fold)
+            begun = Training(
+                model=spec.name, fold=fold.index, epochs=context.training.epochs, cases=len(fold.train)
+            )
+            with telling(context.store, key, begun) as teller:
+                _network(context, fold, spec, folder, teller)
         else:
             _comparator(context, context.fold(task.fold), spec, folder)
     return time.perf_counter() - started
@@ -194,12 +200,20 @@ def untrained(context: Crossval, fold: Fold, spec: ModelSpec) -> list[Seeded]:
     return found
 
 
-def _network(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path) -> None:
+def _network(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path, teller: Teller) -> None:
     shared = fitted(context, fold)
     seeded = untrained(context, fold, spec)
     ensembles = [one.ensemble for one in seeded]
-    histories = train(ensembles, context.training, rows=range(len(context.data.cohort)), steps=context.steps)
     everyone = [(one, member) for one in ensembles for member in one.members]
+    teller.trains(len(everyone))
+    histories = train(
+        ensembles,
+        context.training,
+        rows=range(len(context.data.cohort)),
+        steps=context.steps,
+        on_epoch=teller.epoch,
+    )
+    teller.predicts()
     forecasts = predict(
         [member.model for _, member in everyone],
         [one.reader for one, _ in everyone],
