@@ -64,6 +64,7 @@ from kemm.training.comparators import models_of
 from kemm.training.crossval import FORMAT, Crossval, finished, read_unit, run_unit
 from kemm.training.dataset import StudyData
 from kemm.training.patch_attention import PatchAttention, read_patch_attention
+from kemm.training.patch_risk import SlidesWeighed, read_slides_weighed
 from kemm.training.splits import folds_frame
 from kemm.training.trainer import OPTIMISTIC
 
@@ -170,7 +171,7 @@ class _Run:
             },
             _horizons(evaluation),
         )
-        explanation = with_heatmaps(explanation, self.study, self.inputs.slides, self._attention(context))
+        explanation = with_heatmaps(explanation, self.study, self.inputs.slides, *self._attention(context))
         return self._write(key, context, frame, evaluation, explanation)
 
     def _key(self) -> str:
@@ -240,13 +241,25 @@ class _Run:
             frame, folder = read_unit(context, task)
             frames.append(frame)
             if (folder / "explained.json").is_file():
-                explained.append(read_json(folder / "explained.json"))
+                found = read_json(folder / "explained.json")
+                if found["patches"] and not read_slides_weighed(folder).looking:
+                    found["patches"] = {}  # the patches that chance looked at most
+                explained.append(found)
         return pd.concat(frames, ignore_index=True), explained
 
-    def _attention(self, context: Crossval) -> dict[str, PatchAttention]:
+    def _attention(self, context: Crossval) -> tuple[dict[str, PatchAttention], dict[str, SlidesWeighed]]:
+        """By case of a test part: where its fold's main model looked, and what that makes of slides."""
         main = context.models[-1].name
-        folders = [read_unit(context, task)[1] for task in context.tasks() if task.model == main]
-        return {case: one for folder in folders for case, one in read_patch_attention(folder).items()}
+        attention: dict[str, PatchAttention] = {}
+        weighed: dict[str, SlidesWeighed] = {}
+        for task in context.tasks():
+            if task.model == main:
+                folder = read_unit(context, task)[1]
+                found = read_patch_attention(folder)
+                attention |= found
+                if found:
+                    weighed |= dict.fromkeys(found, read_slides_weighed(folder))
+        return attention, weighed
 
     def _evaluate(self, data: StudyData, context: Crossval, predictions: Predictions) -> Evaluation:
         # With the covariates that were read from reports.
