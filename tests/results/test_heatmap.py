@@ -25,7 +25,7 @@ from kemm.results.heatmap import (
     picture,
     small_heatmap,
 )
-from kemm.results.heatmap.picture import COLOURS, OPACITY, _base, _painted
+from kemm.results.heatmap.picture import OPACITY, _base, _painted
 from kemm.results.records import SlideHeatmap
 from kemm.results.report import render_report
 
@@ -56,13 +56,13 @@ def test_a_tile_is_painted_where_it_lies_on_the_thumbnail() -> None:
     base, scale, corner = _base(one, thumbnail, 120)
     assert base.shape == (80, 120, 3)
     assert scale == 5.0
-    painted = _painted(base, one, percentiles(one.weights), scale, corner)
+    painted = _painted(base, one, scale, corner)
     changed = (painted != 200).any(axis=2)
     expected = np.zeros((80, 120), dtype=bool)
     expected[10:30, 20:40] = True
     expected[60:80, 80:100] = True
     np.testing.assert_array_equal(changed, expected)
-    highest = 255 * np.array(colormaps[COLOURS](1.0)[:3])
+    highest = 255 * np.array(colormaps[SlideAttention.COLOURS](1.0)[:3])
     np.testing.assert_allclose(painted[70, 90], 200 * (1 - OPACITY) + highest * OPACITY, atol=0.6)
 
 
@@ -78,7 +78,7 @@ def test_without_an_image_the_canvas_is_where_the_tiles_are() -> None:
 def test_of_overlapping_tiles_the_one_looked_at_more_is_on_top() -> None:
     one = attention([5.0, 1.0], [(0, 0), (50, 0)])
     base, scale, corner = _base(one, Thumbnail(np.zeros((10, 15, 3), dtype=np.uint8), 10.0), 150)
-    painted = _painted(base, one, percentiles(one.weights), scale, corner)
+    painted = _painted(base, one, scale, corner)
     np.testing.assert_array_equal(painted[50, 75], painted[50, 10])
     assert (painted[50, 120] != painted[50, 10]).any()
 
@@ -86,7 +86,7 @@ def test_of_overlapping_tiles_the_one_looked_at_more_is_on_top() -> None:
 def test_a_tile_smaller_than_a_pixel_is_not_lost() -> None:
     one = attention([1.0, 2.0], [(0, 0), (90_000, 90_000)], tile_side=10.0)
     base, scale, corner = _base(one, Thumbnail(np.zeros((100, 100, 3), dtype=np.uint8), 1000.0), 100)
-    assert (_painted(base, one, percentiles(one.weights), scale, corner) != 0).any(axis=2).sum() == 2
+    assert (_painted(base, one, scale, corner) != 0).any(axis=2).sum() == 2
 
 
 @pytest.mark.parametrize("mpp", [None, 0.25])

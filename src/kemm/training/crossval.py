@@ -34,7 +34,7 @@ from kemm.training.together import predict
 from kemm.training.trainer import OPTIMISTIC, Ensemble, Member, Outcomes, TrainingConfig, held_out, train
 from kemm.training.under_way import Teller, Training, telling
 
-FORMAT = 6
+FORMAT = 7
 """Raised when the same settings would give other numbers than before."""
 GRID = tuple(float(month) for month in range(0, 241, 3))
 """Months at which survival is predicted. Fixed, so that no outcome of a test part can shape it."""

@@ -182,7 +182,7 @@ class SlideRisk(SlideMap):
     @property
     def legend(self) -> tuple[str, list[tuple[float, str]]]:
         """Values at even steps."""
-        names = ("lowers the risk", "", "", "", "raises the risk")
+        names = ("lowers", "", "", "", "raises")
         steps = np.linspace(-1, 1, len(names))
         texts = [
             f"{_signed(step * self.limit)}{'  ' + name if name else ''}"
@@ -233,7 +233,7 @@ def no_weight(trained: bool) -> str:
 
 def some_weight(looking: int, seeds: int) -> str:
     """Where some seeds' networks do not use what they look at."""
-    return f"Only {looking} of {seeds} seeds' networks gave slides weight; the mean is over all."
+    return f"Only {looking} of {seeds} seeds' networks gave slides weight; the mean is over those."
 
 
 def limit_of(values: NDArray[np.floating]) -> float:
