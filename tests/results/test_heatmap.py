@@ -17,10 +17,13 @@ from PIL import Image
 
 from kemm.results.heatmap import (
     CAUTION,
+    RISK_CAUTION,
     SlideAttention,
+    SlideRisk,
     Thumbnail,
     draw_heatmap,
     geojson,
+    limit_of,
     percentiles,
     picture,
     small_heatmap,
@@ -158,6 +161,93 @@ def test_geojson_is_a_collection_of_closed_counterclockwise_squares() -> None:
     }
     assert second["properties"]["classification"] == {"name": "Looked at: top 1%", "color": [253, 231, 37]}
     assert found["features"][0]["properties"]["classification"]["name"] == "Looked at: lower half"
+
+
+# --- what the linear part makes of tiles -----------------------------------------------------------
+
+
+def risk(values: list[float], places: list[tuple[int, int]], **changes: object) -> SlideRisk:
+    settings = {
+        "slide": "S1",
+        "tile_side": 100.0,
+        "case_tiles": len(values),
+        "case_sum": float(np.mean(values)),
+        "limit": 2.0,
+        **changes,
+    }
+    return SlideRisk(
+        coordinates=np.array(places, dtype=np.int32),
+        weights=np.array(values, dtype=np.float32),
+        **settings,  # type: ignore[arg-type]
+    )
+
+
+ROW = [(0, 0), (100, 0), (200, 0), (300, 0), (400, 0)]
+
+
+def test_colours_of_risk_are_even_on_both_sides_of_zero() -> None:
+    one = risk([-4.0, -1.0, 0.0, 1.0, 2.0], ROW)
+    np.testing.assert_allclose(one.shades, [0, 0.25, 0.5, 0.75, 1])
+    lowers, zero, raises = (np.array(picture.colours_of(one)(place)[:3]) for place in (0.1, 0.5, 0.9))
+    assert lowers[2] > lowers[0]  # blue
+    assert raises[0] > raises[2]  # orange
+    assert zero.min() > 0.9
+    # Of tiles that overlap the one further from zero is seen.
+    assert one.on_top.argsort(kind="stable").tolist() == [2, 1, 3, 0, 4]
+
+
+def test_tiles_add_up_to_what_the_slides_add() -> None:
+    # Three tiles here and one on another slide of the case, at 5.
+    one = risk([1.0, -2.0, 4.0], ROW[:3], case_tiles=4, case_sum=2.0)
+    np.testing.assert_allclose(one.adds, [0.25, -0.5, 1.0])
+    assert one.adds.sum() + 5 / 4 == one.case_sum
+    assert "All 4 tiles of this patient add +2.000 to the log risk (hazard × 7.39)" in one.heading
+
+
+def test_the_tiles_that_raise_and_those_that_lower_the_risk_most_are_shown() -> None:
+    one = risk([0.1, -3.0, 2.0, 0.0, 1.0], ROW)
+    assert one.strongest(4) == [2, 4, 3, 1]
+    assert one.strongest(8) == [2, 4, 0, 3, 1]
+    assert [one.said(tile) for tile in (2, 0, 3, 1)] == ["+2.00", "+0.10", "0", "-3.00"]
+
+
+def test_few_extreme_tiles_do_not_leave_the_others_pale() -> None:
+    assert limit_of(np.array([*[0.5, -0.5] * 500, 80.0])) == 0.5
+    assert limit_of(np.array([0.0] * 999 + [-3.0])) == 3.0
+    assert limit_of(np.zeros(4)) == 1.0
+
+
+def test_risk_is_written_for_qupath() -> None:
+    found = json.loads(json.dumps(geojson(risk([-2.0, 0.5], ROW[:2])), allow_nan=False))
+    assert (found["of"], found["case_tiles"], found["case_sum"]) == ("risk", 2, -0.75)
+    assert RISK_CAUTION in found["note"]
+    first, second = (one["properties"] for one in found["features"])
+    assert first["classification"]["name"] == "Linear part: lowers the risk, more"
+    assert second["classification"]["name"] == "Linear part: raises the risk"
+    assert second["measurements"] == {"Adds to the log risk": 0.25, "Log risk, were all tiles like it": 0.5}
+
+
+def test_a_map_of_risk_is_drawn_within_its_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[picture.Figure] = []
+    kept = picture.Figure.savefig
+    monkeypatch.setattr(
+        picture.Figure,
+        "savefig",
+        lambda self, *rest, **named: (made.append(self), kept(self, *rest, **named))[1],
+    )
+    assert draw_heatmap(risk([-2.0, 0.5, 12.0], ROW[:3], limit=12.0)).startswith(PNG)
+    figure = made[0]
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    legend = [text for axes in figure.axes for text in axes.get_yticklabels() if text.get_text()]
+    assert [text.get_text() for text in legend][-1] == "+12.00  raises"
+    right = figure.get_figwidth() * picture.DPI
+    assert all(text.get_window_extent(renderer).x1 <= right for text in [*legend, *figure.texts])
+
+
+@pytest.mark.parametrize("changes", [{"limit": 0.0}, {"case_tiles": 1}])
+def test_a_map_of_risk_without_a_scale_or_with_too_few_tiles_is_refused(changes: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="the limit of the colours must be above 0"):
+        risk([1.0, 2.0], ROW[:2], **changes)
 
 
 # --- in the report ---------------------------------------------------------------------------------
