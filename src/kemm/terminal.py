@@ -102,7 +102,7 @@ def bars(console: Console) -> Iterator[Bars]:
         TextColumn(f"{{task.description:<{NAME_WIDTH}}}"),
         BarColumn(bar_width=16),
         MofNCompleteColumn(),
-        _TimeLeft(),
+        _TimeLeft(table_column=Column(no_wrap=True)),
         TextColumn("[dim]{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
     )
     with _BarsAndLines(*columns, console=console, refresh_per_second=4) as progress:

@@ -10,11 +10,11 @@ from pathlib import Path
 from kemm.pipeline.progress import Step, size
 from kemm.training.crossval import Crossval
 from kemm.training.memory import step_memory
-from kemm.training.under_way import Watch, peak_bytes
+from kemm.training.under_way import Watch
 
 SECONDS_A_LOOK = 1.0
-LIBRARIES = 500_000_000
-"""Bytes that a process of kemm has before it has read anything, where the system does not tell."""
+BESIDE = "0.5 to 1 GB"
+"""What libraries and all other inputs were measured to take in a process that trains, with `training.batch` of 32."""
 
 
 @contextlib.contextmanager
@@ -45,5 +45,5 @@ def describe_memory(context: Crossval) -> list[str]:
     return [
         f"memory: a training step takes about {size(one.step)} of patches in each process ({one.cases} cases of at most "
         f"{one.patches:,} patches, {one.features:,} numbers each, {one.networks} networks of width {one.width}), "
-        f"a prediction {size(one.prediction)}, and the process itself {size(peak_bytes() or LIBRARIES)}"
+        f"a prediction {size(one.prediction)}; all else about {BESIDE}"
     ]
