@@ -14,7 +14,7 @@ from kemm.core.store import Store
 from kemm.modalities.slides import SlideBags
 from kemm.training.crossval import KIND, Crossval, Task, fitted, run_unit, untrained
 from kemm.training.linear import RidgeCox
-from kemm.training.patch_risk import PatchRisk, read_slides_weighed
+from kemm.training.patch_risk import PatchRisk, read_slides_weighed, seeds_using
 from kemm.training.slide_scaler import SlideScaler
 
 
@@ -124,18 +124,19 @@ def test_a_model_whose_linear_part_has_no_slides_makes_nothing_of_patches(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("weights", "looking"),
+    ("weights", "slides", "genes"),
     [
-        ([{"slides": 0.0, "together": 0.0, "genes": 1.0}], 0),
-        ([{"slides": 0.1, "together": 0.0}], 1),
-        ([{"together": 0.2}, {"together": 0.0}], 1),
-        ([{"report": 1.0}], 0),
+        ([{"slides": 0.0, "together": 0.0, "genes": 1.0}], 0, 1),
+        ([{"slides": 0.1, "together": 0.0}], 1, 0),
+        ([{"together": 0.2}, {"together": 0.0}], 1, 1),
+        ([{"report": 1.0}], 0, 0),
     ],
 )
 def test_slides_have_weight_by_their_own_branch_or_where_all_meet(
-    tmp_path: Path, weights: list[dict[str, float]], looking: int
+    tmp_path: Path, weights: list[dict[str, float]], slides: int, genes: int
 ) -> None:
     about = [{"seed": seed, "best_epoch": 0, "branch_weights": one} for seed, one in enumerate(weights)]
     (tmp_path / "about.json").write_text(json.dumps(about))
     found = read_slides_weighed(tmp_path)
-    assert (found.looking, found.seeds, found.trained, found.risk) == (looking, len(weights), False, None)
+    assert seeds_using(about, "genes") == genes
+    assert (found.looking, found.seeds, found.trained, found.risk) == (slides, len(weights), False, None)

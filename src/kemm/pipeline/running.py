@@ -64,7 +64,7 @@ from kemm.training.comparators import models_of
 from kemm.training.crossval import FORMAT, Crossval, finished, read_unit, run_unit
 from kemm.training.dataset import StudyData
 from kemm.training.patch_attention import PatchAttention, read_patch_attention
-from kemm.training.patch_risk import SlidesWeighed, read_slides_weighed
+from kemm.training.patch_risk import SlidesWeighed, read_slides_weighed, seeds_using
 from kemm.training.splits import folds_frame
 from kemm.training.trainer import OPTIMISTIC
 
@@ -236,15 +236,14 @@ class _Run:
     def _collect(self, context: Crossval) -> tuple[pd.DataFrame, list[Mapping[str, Any]]]:
         import pandas as pd
 
-        frames, explained = [], []
+        frames, explained = [], list[Mapping[str, Any]]()
         for task in context.tasks():
             frame, folder = read_unit(context, task)
             frames.append(frame)
             if (folder / "explained.json").is_file():
-                found = read_json(folder / "explained.json")
-                if found["patches"] and not read_slides_weighed(folder).looking:
-                    found["patches"] = {}  # the patches that chance looked at most
-                explained.append(found)
+                explained.append(
+                    _used(read_json(folder / "explained.json"), read_json(folder / "about.json"))
+                )
         return pd.concat(frames, ignore_index=True), explained
 
     def _attention(self, context: Crossval) -> tuple[dict[str, PatchAttention], dict[str, SlidesWeighed]]:
@@ -394,6 +393,16 @@ def _write_report(folder: Path) -> Path:
     record = read_record(folder / RECORD, RunRecord)
     write_text(result.report, render_report(result.evaluation, result.explanation, record))
     return result.report
+
+
+def _used(explained: dict[str, Any], about: Any) -> dict[str, Any]:
+    """Without attention that no forecast rests on: what chance looked at most is no explanation."""
+    unused: dict[str, Any] = {}
+    if not seeds_using(about, "slides"):
+        unused["patches"] = {}
+    if not seeds_using(about, "genes"):
+        unused |= {"looks": [], "looked_at": {}}
+    return explained | unused
 
 
 def _horizons(evaluation: Evaluation) -> list[float]:

@@ -7,20 +7,20 @@ mean patch is that of the training cases.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kemm.core.files import read_arrays, read_json
+from kemm.model.kemm import TOGETHER
 from kemm.training.linear import RidgeCox
 from kemm.training.slide_scaler import SlideScaler
 
 VIEW = "slides"
-LOOKING = ("slides", "together")
-"""Branches of a network that see slides."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,13 @@ class SlidesWeighed:
     """Of the linear part, mean over seeds; None where the model has none of slides, or it weighs nothing."""
 
 
+def seeds_using(about: Sequence[Mapping[str, Any]], modality: str) -> int:
+    """How many seeds' networks give weight to a branch that sees the modality; `about`: about.json of a unit."""
+    return sum(
+        any(one["branch_weights"].get(name, 0.0) > 0 for name in (modality, TOGETHER)) for one in about
+    )
+
+
 def read_slides_weighed(folder: Path) -> SlidesWeighed:
     """From the folder of a network's unit.
 
@@ -80,10 +87,9 @@ def read_slides_weighed(folder: Path) -> SlidesWeighed:
         IntegrityError: A file is damaged.
     """
     about = read_json(folder / "about.json")
-    looking = [any(one["branch_weights"].get(name, 0.0) > 0 for name in LOOKING) for one in about]
     return SlidesWeighed(
         seeds=len(about),
-        looking=sum(looking),
+        looking=seeds_using(about, "slides"),
         trained=any(one["best_epoch"] > 0 for one in about),
         risk=_read_risk(folder, [one["seed"] for one in about]),
     )
