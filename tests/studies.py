@@ -122,7 +122,7 @@ class Told(Silent):
     def stage(self, name: str, total: int, done: int = 0) -> Iterator[Any]:
         self.stages[name] = counts = [done, total]
 
-        class Step:
+        class Step(Silent):
             def advance(self, note: str = "", count: int = 1) -> None:
                 counts[0] += count
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from rich.console import Console
 import kemm as package
 from kemm.cli import audit
 from kemm.pipeline import MOST_CASES, read_run
-from kemm.terminal import Lines, bars, duration, print_models
+from kemm.terminal import Lines, bars, duration, print_models, training_line
+from kemm.training.under_way import Training
 from studies import Kemm, StudyFolder
 
 # --- wrong commands ----------------------------------------------------------------------------
@@ -280,6 +282,59 @@ def test_in_a_log_stages_are_lines_now_and_then(monkeypatch: pytest.MonkeyPatch)
         "train: 80 of 100 in 1:00",
         "train: 100 of 100 in 1:30",
     ]
+
+
+TRAINING = Training(
+    model="kemm+clinical",
+    fold=2,
+    epochs=40,
+    cases=420,
+    networks=9,
+    epoch=11,
+    seconds_an_epoch=3.5,
+    phase="trains",
+    peak_bytes=1_240_000_000,
+)
+
+
+def test_how_far_networks_are_is_shown_below_the_bar() -> None:
+    out = io.StringIO()
+    console = Console(width=80, file=out, force_terminal=True, color_system=None)
+    with bars(console) as progress, progress.stage("train and predict", 30) as step:
+        others = [replace(TRAINING, fold=fold, phase="predicts") for fold in range(5)]
+        step.under_way([TRAINING, *others])
+        progress._bars.refresh()
+        shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
+        step.advance("[kemm], fold 1")
+        out.truncate(0)
+    lines = re.split(r"[\r\n]+", shown)
+    assert "  kemm+clinical, fold 2: epoch 12 of at most 40, 1:42 left, 120 cases/s, 1.2 GB" in lines
+    assert "  kemm+clinical, fold 0: trained 11 epochs, predicts, 1.2 GB" in lines
+    assert lines[-1].strip() == "and 2 more"
+    assert max(map(len, lines)) <= 80
+    # Nothing is under way once the stage has ended.
+    assert "fold 2" not in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue()).rstrip().rpartition("\n")[2]
+
+
+def test_what_is_known_is_said_of_networks_that_have_just_begun() -> None:
+    begun = Training(model="kemm", fold=0, epochs=40, cases=420)
+    assert training_line(begun) == "kemm, fold 0: reads and fits"
+    assert training_line(replace(begun, phase="trains")) == "kemm, fold 0: epoch 1 of at most 40"
+    slow = replace(begun, phase="trains", epoch=40, seconds_an_epoch=100.0)
+    assert training_line(slow) == "kemm, fold 0: epoch 40 of at most 40, 0:00 left, 4.2 cases/s"
+
+
+def test_in_a_log_networks_that_train_long_are_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, now = io.StringIO(), [100.0]
+    monkeypatch.setattr("kemm.terminal.time.monotonic", lambda: now[0])
+    with Lines(Console(file=out, width=40)).stage("train", 10) as step:
+        for _ in range(1000):
+            now[0] += 1.0
+            step.under_way([TRAINING, TRAINING])
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 3
+    line = training_line(TRAINING)
+    assert lines[0] == f"train: 0 of 10; {line}; {line}"
 
 
 def test_what_comes_from_the_input_is_not_taken_for_markup(study: StudyFolder, kemm: Kemm) -> None:

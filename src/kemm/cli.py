@@ -313,6 +313,15 @@ def heatmap(
     study: StudyFolder,
     case: Annotated[str, typer.Argument(help="Id of the case.", show_default=False)],
     name: RunName = "latest",
+    of: Annotated[
+        str | None,
+        typer.Option(
+            help="attention: where the network looked; or risk: what each patch adds to the linear part of the risk. "
+            "By default attention, or risk where the network gave slides no weight.",
+            metavar="attention|risk",
+            show_default=False,
+        ),
+    ] = None,
     statement: Annotated[
         str | None,
         typer.Option(
@@ -326,17 +335,27 @@ def heatmap(
         ),
     ] = None,
 ) -> None:
-    """Draw where a finished run's model looked on a case's slides: a PNG, and GeoJSON for QuPath."""
+    """Draw where a finished run's model looked on a case's slides, or what it made of each patch: PNG, and GeoJSON."""
     from kemm.config import Study
+    from kemm.core.errors import UsageError
     from kemm.pipeline import draw_case
-    from kemm.results.heatmap import CAUTION
 
-    result = draw_case(Study.load(study), case, name=name, statement=statement, out=out)
+    if of not in (None, "attention", "risk"):
+        raise UsageError(f"--of cannot be {of!r}; choose from: attention, risk")
+    result = draw_case(
+        Study.load(study),
+        case,
+        name=name,
+        of=of,  # type: ignore[arg-type]
+        statement=statement,
+        out=out,
+    )
     for path in result.paths:
         typer.echo(f"written: {path}")
     for path in result.without:
         typer.echo(f"left out, its file does not say where its patches lie: {path}")
-    typer.echo(CAUTION)
+    for note in result.notes:
+        typer.echo(note)
 
 
 @app.command()

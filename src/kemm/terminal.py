@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Column, Table
 from rich.text import Text
 
+from kemm.pipeline.progress import size
+
 if TYPE_CHECKING:
     from kemm.pipeline import Inputs, Plan, RefineResult
     from kemm.results.records import Evaluation
+    from kemm.training.under_way import Training
 
 NAME_WIDTH = 19
 SECONDS_A_LINE = 30
 """In a log, a stage tells this often how far it is."""
+SECONDS_A_TRAINING_LINE = 300
+"""In a log, and of what is under way."""
+MOST_UNDER_WAY = 4
+"""So many units that train have a line of their own."""
 LEGEND = (
     "C: concordance, 0.5 is chance; interval: bootstrap of patients; SD: over folds; "
     "skill: of the survival curve against Kaplan-Meier, 0 or less is none."
@@ -41,18 +49,33 @@ class _TimeLeft(ProgressColumn):
         return Text(text)
 
 
+class _BarsAndLines(RichProgress):
+    """Bars, and below them what is under way."""
+
+    lines: Sequence[str] = ()
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        for line in self.lines:
+            yield Text(f"  {line}", style="dim", no_wrap=True, overflow="ellipsis")
+
+
 class _Bar:
-    def __init__(self, bars: RichProgress, task: TaskID) -> None:
+    def __init__(self, bars: _BarsAndLines, task: TaskID) -> None:
         self._bars, self._task = bars, task
 
     def advance(self, note: str = "", count: int = 1) -> None:
         self._bars.update(self._task, advance=count, note=escape(note))
 
+    def under_way(self, those: Sequence[Training]) -> None:
+        """A line each, as they are now."""
+        self._bars.lines = training_lines(those)
+
 
 class Bars:
     """A bar a stage."""
 
-    def __init__(self, bars: RichProgress) -> None:
+    def __init__(self, bars: _BarsAndLines) -> None:
         self._bars = bars
 
     @contextmanager
@@ -63,6 +86,7 @@ class Bars:
         try:
             yield _Bar(self._bars, task)
         finally:
+            self._bars.lines = ()
             self._bars.update(task, note="")
             self._bars.stop_task(task)
 
@@ -78,25 +102,38 @@ def bars(console: Console) -> Iterator[Bars]:
         TextColumn(f"{{task.description:<{NAME_WIDTH}}}"),
         BarColumn(bar_width=16),
         MofNCompleteColumn(),
-        _TimeLeft(),
+        _TimeLeft(table_column=Column(no_wrap=True)),
         TextColumn("[dim]{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
     )
-    with RichProgress(*columns, console=console, refresh_per_second=4) as progress:
+    with _BarsAndLines(*columns, console=console, refresh_per_second=4) as progress:
         yield Bars(progress)
 
 
 class _Count:
     def __init__(self, console: Console, name: str, total: int, done: int) -> None:
         self._console, self._name, self._total, self._done = console, name, total, done
-        self._started = self._told = time.monotonic()
+        self._started = self._told = self._told_training = time.monotonic()
+        # Results and what is under way come by threads of their own.
+        self._lock = threading.Lock()
 
     def advance(self, note: str = "", count: int = 1) -> None:
-        self._done += count
-        now = time.monotonic()
-        if self._done == self._total or now - self._told >= SECONDS_A_LINE:
-            self._told = now
-            line = f"{self._name}: {self._done} of {self._total} in {duration(now - self._started)}"
-            self._console.print(escape(line), highlight=False, soft_wrap=True)
+        with self._lock:
+            self._done += count
+            now = time.monotonic()
+            if self._done == self._total or now - self._told >= SECONDS_A_LINE:
+                self._told = self._told_training = now
+                self._say(f"{self._name}: {self._done} of {self._total} in {duration(now - self._started)}")
+
+    def under_way(self, those: Sequence[Training]) -> None:
+        """Where nothing was finished for long: that something goes on."""
+        with self._lock:
+            now = time.monotonic()
+            if those and now - self._told_training >= SECONDS_A_TRAINING_LINE:
+                self._told_training = now
+                self._say(f"{self._name}: {self._done} of {self._total}; {'; '.join(training_lines(those))}")
+
+    def _say(self, line: str) -> None:
+        self._console.print(escape(line), highlight=False, soft_wrap=True)
 
 
 class Lines:
@@ -115,6 +152,33 @@ class Lines:
     def say(self, line: str) -> None:
         """One line, whatever its length."""
         self._console.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def training_lines(those: Sequence[Training]) -> list[str]:
+    """How far each is; many share the last line."""
+    lines = [training_line(one) for one in those[:MOST_UNDER_WAY]]
+    more = len(those) - MOST_UNDER_WAY
+    return [*lines, f"and {more} more"] if more > 0 else lines
+
+
+def training_line(one: Training) -> str:
+    """ "kemm, fold 2: epoch 12 of at most 40, 1:40 left, 210 cases/s, 1.2 GB"."""
+    parts = [
+        {
+            "begins": "reads and fits",
+            "trains": f"epoch {min(one.epoch + 1, one.epochs)} of at most {one.epochs}",
+            "predicts": f"trained {one.epoch} epochs, predicts",
+        }[one.phase]
+    ]
+    if one.phase == "trains" and one.seconds_left is not None and one.cases_a_second is not None:
+        speed = one.cases_a_second
+        parts += [
+            f"{duration(one.seconds_left)} left",
+            f"{speed:,.0f} cases/s" if speed >= 10 else f"{speed:.1f} cases/s",
+        ]
+    if one.peak_bytes is not None:
+        parts.append(size(one.peak_bytes))
+    return f"{one.model}, fold {one.fold}: {', '.join(parts)}"
 
 
 def duration(seconds: float) -> str:

@@ -13,12 +13,20 @@ import pytest
 
 from kemm import Study, draw_case, run
 from kemm.core.errors import InputError, PolicyError, UsageError
-from kemm.core.files import read_features, read_frame, read_json, safe_name, write_arrays
+from kemm.core.files import (
+    read_features,
+    read_frame,
+    read_json,
+    safe_name,
+    sha256_of,
+    write_arrays,
+    write_json,
+)
 from kemm.modalities.slides import UNKNOWN, PackedSlide, SlideBag, SlideSource, read_places, write_bag
 from kemm.modalities.slides.bag import BagAbout
 from kemm.pipeline.running import read_run
 from kemm.pipeline.slide_attention import attention_of_slides, thumbnail_of, with_heatmaps
-from kemm.results.heatmap import CAUTION
+from kemm.results.heatmap import CAUTION, RISK_CAUTION, no_weight
 from kemm.training.patch_attention import PatchAttention, read_patch_attention, write_patch_attention
 from studies import Kemm, StudyFolder, copy_of
 
@@ -42,13 +50,43 @@ def give_coordinates(features: Path) -> None:
             handle["coords"].attrs["patch_level"] = 0
 
 
+def give_weight(study: StudyFolder, weight: float, epoch: int = 3) -> None:
+    """As if the networks of every fold had given slides this weight: quick ones learn nothing."""
+    for folder in study.entries("units"):
+        about = read_json(folder / "about.json")
+        if isinstance(about, list):
+            for one in about:
+                one["branch_weights"]["slides"] = weight
+                one["best_epoch"] = epoch
+            write_json(folder / "about.json", about)
+            entry = read_json(folder / "entry.json")
+            entry["sha256"]["about.json"] = sha256_of(folder / "about.json")
+            write_json(folder / "entry.json", entry)
+
+
+def drawn_again(study: StudyFolder) -> StudyFolder:
+    """The records and the report of the run, made again from its units."""
+    (study / "runs" / "latest" / "run.json").unlink()
+    run(Study.load(study.path), workers=1)
+    return study
+
+
 @pytest.fixture(scope="module")
-def placed(pristine: StudyFolder, tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
-    """A finished run on slides whose files say where their patches lie."""
-    folder = copy_of(pristine, tmp_path_factory.mktemp("placed") / "study")
+def unused(pristine: StudyFolder, tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    """A finished run on slides whose files say where their patches lie; its networks give slides no weight."""
+    folder = copy_of(pristine, tmp_path_factory.mktemp("unused") / "study")
     give_coordinates(folder / "features")
     run(Study.load(folder.path), workers=1)
-    return folder
+    give_weight(folder, 0.0, epoch=0)
+    return drawn_again(folder)
+
+
+@pytest.fixture(scope="module")
+def placed(unused: StudyFolder, tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    """The same, but that its networks give slides weight."""
+    folder = copy_of(unused, tmp_path_factory.mktemp("placed") / "study")
+    give_weight(folder, 0.5)
+    return drawn_again(folder)
 
 
 def slides_of(study: StudyFolder, case: str) -> list[str]:
@@ -104,10 +142,89 @@ def test_the_report_shows_the_stories_slides(placed: StudyFolder) -> None:
     html = (placed / "runs" / "latest" / "report.html").read_text()
     stories = read_json(placed / "runs" / "latest" / "explanation.json")["cases"]
     drawn = [heatmap for story in stories for heatmap in story["heatmaps"]]
-    assert 1 <= len(drawn) <= 8
+    assert 1 <= len([story for story in stories if story["heatmaps"]]) <= 8
+    assert {heatmap["of"] for heatmap in drawn} == {"attention", "risk"}
     assert html.count("data:image/png;base64,") == len(drawn)
     assert all(len(heatmap["png"]) * 3 / 4 <= 100_000 for heatmap in drawn)
-    assert all(CAUTION in heatmap["caption"] for heatmap in drawn)
+    caution = {"attention": CAUTION, "risk": RISK_CAUTION}
+    assert all(caution[heatmap["of"]] in heatmap["caption"] for heatmap in drawn)
+    assert not any(story["slides_note"] for story in stories)
+
+
+def test_attention_that_no_forecast_rests_on_is_not_drawn(unused: StudyFolder, kemm: Kemm) -> None:
+    case = a_case(unused)
+    said = kemm("heatmap", unused, case)
+    assert (said.code, said.err) == (0, "")
+    assert no_weight(trained=False) in said.out
+    assert "Drawn instead: what each tile adds to the linear part of the risk." in said.out
+    assert RISK_CAUTION in said.out
+    assert {path.name.split("_")[1][:5] for path in (unused / "runs/latest/heatmaps").iterdir()} == {"risk-"}
+    for words in (["--of", "attention"], ["--statement", "grade"]):
+        said = kemm("heatmap", unused, case, *words)
+        assert said.code == 2
+        assert (
+            "no weight in its forecast: attention is as it began, by chance. A map of it would seem"
+            in said.err
+        )
+        assert "--of risk" in said.err
+
+
+def test_the_report_says_that_the_network_gave_slides_no_weight(unused: StudyFolder) -> None:
+    html = (unused / "runs" / "latest" / "report.html").read_text()
+    stories = read_json(unused / "runs" / "latest" / "explanation.json")["cases"]
+    with_slides = [story for story in stories if slides_of(unused, story["case"])]
+    assert with_slides
+    for story in with_slides:
+        assert story["slides_note"].startswith(no_weight(trained=False))
+        assert {heatmap["of"] for heatmap in story["heatmaps"]} == {"risk"}
+        # The patches that chance looked at most are no regions of interest.
+        assert not [one for one in story["slide_tokens"] if one["name"].startswith("patch")]
+    assert "attention is as it began, by chance. Drawn instead" in html
+    assert "Heatmap of the attention" not in html
+
+
+def test_attention_that_was_trained_and_is_not_used_is_not_called_chance(
+    unused: StudyFolder, kemm: Kemm, tmp_path: Path
+) -> None:
+    study = copy_of(unused, tmp_path / "study")
+    give_weight(study, 0.0, epoch=4)
+    said = kemm("heatmap", study, a_case(study))
+    assert "no weight in its forecast: attention was trained, and plays no part in it." in said.out
+    assert "chance" not in said.out
+
+
+def test_what_patches_add_sums_to_the_slides_part_of_the_linear_model(
+    placed: StudyFolder, tmp_path: Path
+) -> None:
+    study = Study.load(placed.path)
+    explained: dict[str, float] = {}
+    for case in [case for case in placed.table["case_id"] if slides_of(placed, case)][:6]:
+        result = draw_case(study, case, of="risk", out=tmp_path / case)
+        made = [json.loads(path.read_text()) for path in result.paths if path.suffix == ".geojson"]
+        adds = [
+            feature["properties"]["measurements"]["Adds to the log risk"]
+            for one in made
+            for feature in one["features"]
+        ]
+        assert {one["case_tiles"] for one in made} == {len(adds)}
+        explained[case] = sum(adds)
+        assert explained[case] == pytest.approx(made[0]["case_sum"], abs=1e-6)
+    assert len({round(value, 6) for value in explained.values()}) == len(explained)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--of", "glory"], "--of cannot be 'glory'; choose from: attention, risk"),
+        (["--of", "risk", "--statement", "grade"], "a statement has attention and no risk"),
+    ],
+)
+def test_what_cannot_be_drawn_is_a_wrong_command(
+    placed: StudyFolder, kemm: Kemm, words: list[str], message: str
+) -> None:
+    said = kemm("heatmap", placed, a_case(placed), *words)
+    assert said.code == 2
+    assert message in said.err
 
 
 def test_one_statement_can_be_asked_for(placed: StudyFolder, tmp_path: Path) -> None:
@@ -292,6 +409,7 @@ def test_the_page_says_of_which_slides_there_is_no_heatmap(placed: StudyFolder, 
         Study.load(placed.path),
         SlideSource({first: (a,), second: (b,)}, None, ""),
         seen,
+        {},
     )
     assert not any(story.heatmaps for story in made.cases)
     told = [note for note in made.notes if note not in explanation.notes]

@@ -13,7 +13,9 @@ from kemm.demo.slides import planted_share
 from kemm.modalities.slides import read_places
 from kemm.pipeline import extract_slides
 from kemm.pipeline.running import RunResult
+from kemm.pipeline.slide_attention import risk_of_slides
 from kemm.training.patch_attention import read_patch_attention
+from kemm.training.patch_risk import read_slides_weighed
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,29 @@ def test_the_planted_regions_of_slides_get_the_attention(finished: tuple[Study, 
     assert len(ratios) > 150
     assert np.median(ratios) > 1.05
     assert np.mean(np.array(ratios) > 1) > 0.8
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_planted_regions_add_more_to_the_linear_part_of_the_risk(
+    finished: tuple[Study, RunResult],
+) -> None:
+    study, _ = finished
+    truth = pd.read_parquet(study.folder / "truth_patches.parquet")
+    more = []
+    for folder in (study.folder / ".kemm" / "units").glob("*"):
+        attention = read_patch_attention(folder)
+        risk = read_slides_weighed(folder).risk if attention else None
+        for case, seen in attention.items():
+            assert risk is not None
+            paths = sorted((study.folder / "features").glob(f"{case}-*"))
+            for one in risk_of_slides(paths, seen, risk)[0]:
+                share = planted_share(truth, one.slide, one.coordinates, one.tile_side, SOLID_GROWTH)
+                if (share > 0.5).any() and (share < 0.1).any():
+                    more.append(one.weights[share > 0.5].mean() - one.weights[share < 0.1].mean())
+    assert len(more) > 150
+    assert np.median(more) > 0.3
+    assert np.mean(np.array(more) > 0) > 0.9
 
 
 def _attention(study: Study):  # type: ignore[no-untyped-def]

@@ -17,15 +17,18 @@ from PIL import Image
 
 from kemm.results.heatmap import (
     CAUTION,
+    RISK_CAUTION,
     SlideAttention,
+    SlideRisk,
     Thumbnail,
     draw_heatmap,
     geojson,
+    limit_of,
     percentiles,
     picture,
     small_heatmap,
 )
-from kemm.results.heatmap.picture import COLOURS, OPACITY, _base, _painted
+from kemm.results.heatmap.picture import OPACITY, _base, _painted
 from kemm.results.records import SlideHeatmap
 from kemm.results.report import render_report
 
@@ -56,13 +59,13 @@ def test_a_tile_is_painted_where_it_lies_on_the_thumbnail() -> None:
     base, scale, corner = _base(one, thumbnail, 120)
     assert base.shape == (80, 120, 3)
     assert scale == 5.0
-    painted = _painted(base, one, percentiles(one.weights), scale, corner)
+    painted = _painted(base, one, scale, corner)
     changed = (painted != 200).any(axis=2)
     expected = np.zeros((80, 120), dtype=bool)
     expected[10:30, 20:40] = True
     expected[60:80, 80:100] = True
     np.testing.assert_array_equal(changed, expected)
-    highest = 255 * np.array(colormaps[COLOURS](1.0)[:3])
+    highest = 255 * np.array(colormaps[SlideAttention.COLOURS](1.0)[:3])
     np.testing.assert_allclose(painted[70, 90], 200 * (1 - OPACITY) + highest * OPACITY, atol=0.6)
 
 
@@ -78,7 +81,7 @@ def test_without_an_image_the_canvas_is_where_the_tiles_are() -> None:
 def test_of_overlapping_tiles_the_one_looked_at_more_is_on_top() -> None:
     one = attention([5.0, 1.0], [(0, 0), (50, 0)])
     base, scale, corner = _base(one, Thumbnail(np.zeros((10, 15, 3), dtype=np.uint8), 10.0), 150)
-    painted = _painted(base, one, percentiles(one.weights), scale, corner)
+    painted = _painted(base, one, scale, corner)
     np.testing.assert_array_equal(painted[50, 75], painted[50, 10])
     assert (painted[50, 120] != painted[50, 10]).any()
 
@@ -86,7 +89,7 @@ def test_of_overlapping_tiles_the_one_looked_at_more_is_on_top() -> None:
 def test_a_tile_smaller_than_a_pixel_is_not_lost() -> None:
     one = attention([1.0, 2.0], [(0, 0), (90_000, 90_000)], tile_side=10.0)
     base, scale, corner = _base(one, Thumbnail(np.zeros((100, 100, 3), dtype=np.uint8), 1000.0), 100)
-    assert (_painted(base, one, percentiles(one.weights), scale, corner) != 0).any(axis=2).sum() == 2
+    assert (_painted(base, one, scale, corner) != 0).any(axis=2).sum() == 2
 
 
 @pytest.mark.parametrize("mpp", [None, 0.25])
@@ -158,6 +161,93 @@ def test_geojson_is_a_collection_of_closed_counterclockwise_squares() -> None:
     }
     assert second["properties"]["classification"] == {"name": "Looked at: top 1%", "color": [253, 231, 37]}
     assert found["features"][0]["properties"]["classification"]["name"] == "Looked at: lower half"
+
+
+# --- what the linear part makes of tiles -----------------------------------------------------------
+
+
+def risk(values: list[float], places: list[tuple[int, int]], **changes: object) -> SlideRisk:
+    settings = {
+        "slide": "S1",
+        "tile_side": 100.0,
+        "case_tiles": len(values),
+        "case_sum": float(np.mean(values)),
+        "limit": 2.0,
+        **changes,
+    }
+    return SlideRisk(
+        coordinates=np.array(places, dtype=np.int32),
+        weights=np.array(values, dtype=np.float32),
+        **settings,  # type: ignore[arg-type]
+    )
+
+
+ROW = [(0, 0), (100, 0), (200, 0), (300, 0), (400, 0)]
+
+
+def test_colours_of_risk_are_even_on_both_sides_of_zero() -> None:
+    one = risk([-4.0, -1.0, 0.0, 1.0, 2.0], ROW)
+    np.testing.assert_allclose(one.shades, [0, 0.25, 0.5, 0.75, 1])
+    lowers, zero, raises = (np.array(picture.colours_of(one)(place)[:3]) for place in (0.1, 0.5, 0.9))
+    assert lowers[2] > lowers[0]  # blue
+    assert raises[0] > raises[2]  # orange
+    assert zero.min() > 0.9
+    # Of tiles that overlap the one further from zero is seen.
+    assert one.on_top.argsort(kind="stable").tolist() == [2, 1, 3, 0, 4]
+
+
+def test_tiles_add_up_to_what_the_slides_add() -> None:
+    # Three tiles here and one on another slide of the case, at 5.
+    one = risk([1.0, -2.0, 4.0], ROW[:3], case_tiles=4, case_sum=2.0)
+    np.testing.assert_allclose(one.adds, [0.25, -0.5, 1.0])
+    assert one.adds.sum() + 5 / 4 == one.case_sum
+    assert "All 4 tiles of this patient add +2.000 to the log risk (hazard × 7.39)" in one.heading
+
+
+def test_the_tiles_that_raise_and_those_that_lower_the_risk_most_are_shown() -> None:
+    one = risk([0.1, -3.0, 2.0, 0.0, 1.0], ROW)
+    assert one.strongest(4) == [2, 4, 3, 1]
+    assert one.strongest(8) == [2, 4, 0, 3, 1]
+    assert [one.said(tile) for tile in (2, 0, 3, 1)] == ["+2.00", "+0.10", "0", "-3.00"]
+
+
+def test_few_extreme_tiles_do_not_leave_the_others_pale() -> None:
+    assert limit_of(np.array([*[0.5, -0.5] * 500, 80.0])) == 0.5
+    assert limit_of(np.array([0.0] * 999 + [-3.0])) == 3.0
+    assert limit_of(np.zeros(4)) == 1.0
+
+
+def test_risk_is_written_for_qupath() -> None:
+    found = json.loads(json.dumps(geojson(risk([-2.0, 0.5], ROW[:2])), allow_nan=False))
+    assert (found["of"], found["case_tiles"], found["case_sum"]) == ("risk", 2, -0.75)
+    assert RISK_CAUTION in found["note"]
+    first, second = (one["properties"] for one in found["features"])
+    assert first["classification"]["name"] == "Linear part: lowers the risk, more"
+    assert second["classification"]["name"] == "Linear part: raises the risk"
+    assert second["measurements"] == {"Adds to the log risk": 0.25, "Log risk, were all tiles like it": 0.5}
+
+
+def test_a_map_of_risk_is_drawn_within_its_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[picture.Figure] = []
+    kept = picture.Figure.savefig
+    monkeypatch.setattr(
+        picture.Figure,
+        "savefig",
+        lambda self, *rest, **named: (made.append(self), kept(self, *rest, **named))[1],
+    )
+    assert draw_heatmap(risk([-2.0, 0.5, 12.0], ROW[:3], limit=12.0)).startswith(PNG)
+    figure = made[0]
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    legend = [text for axes in figure.axes for text in axes.get_yticklabels() if text.get_text()]
+    assert [text.get_text() for text in legend][-1] == "+12.00  raises"
+    right = figure.get_figwidth() * picture.DPI
+    assert all(text.get_window_extent(renderer).x1 <= right for text in [*legend, *figure.texts])
+
+
+@pytest.mark.parametrize("changes", [{"limit": 0.0}, {"case_tiles": 1}])
+def test_a_map_of_risk_without_a_scale_or_with_too_few_tiles_is_refused(changes: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="the limit of the colours must be above 0"):
+        risk([1.0, 2.0], ROW[:2], **changes)
 
 
 # --- in the report ---------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from small_study import (
 from kemm.core.files import read_json
 from kemm.core.types import Statement
 from kemm.modalities.reports import MASK, RefinedReport, verify
-from kemm.model.kemm import build_kemm
+from kemm.model.kemm import KEMM, build_kemm
 from kemm.training.crossval import Task, read_unit, run_unit
 from kemm.training.dataset import StudyData
 from kemm.training.features import SENTENCE, WHOLE_REPORT, CaseFeatures, FoldTransforms
@@ -211,6 +211,29 @@ def test_the_patches_looked_at_most_are_the_cases_own_and_in_order(
         assert weights[0] >= 1
         assert len({patch for patch, _ in patches}) == len(patches) <= len(study.slides.bag(row_of[case]))
         assert all(0 <= patch < len(study.slides.bag(row_of[case])) for patch, _ in patches)
+
+
+def test_attention_of_networks_whose_forecast_does_not_use_it_is_left_out_of_the_mean(
+    study: StudyData, transforms: FoldTransforms, features: CaseFeatures, stack: Stack
+) -> None:
+    main = spec("kemm+clinical")
+    members = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        model = build_kemm(MODEL, features.inputs(main.inputs), torch.tensor([0.0, 50.0, 100.0]))
+        model.weights.zero_()
+        members.append((model, stack))
+    used = members[1][0]
+
+    def weights(of: list[tuple[KEMM, Stack | None]]) -> np.ndarray:
+        found = explain(study, transforms, features, main, of, TEST).attention
+        return np.concatenate([one.row() for one in found.values()])
+
+    neither = weights(members)
+    used.weights[used.branches.index("slides")] = 0.5
+    assert (members[0][0].uses("slides"), used.uses("slides"), used.uses("genes")) == (False, True, False)
+    np.testing.assert_array_equal(weights(members), weights(members[1:]))
+    assert np.abs(weights(members) - neither).max() > 0
 
 
 def test_learned_queries_are_not_called_by_the_names_of_statements(

@@ -157,6 +157,11 @@ class KEMM(SurvivalModel):
                 found[modality] = kecm.looks_at_bags(knowledge, adapter, batch.bags[modality])
         return found
 
+    def uses(self, modality: str) -> bool:
+        """Whether any branch that sees it has weight: else what it looks at plays no part in its forecast."""
+        named = zip(self.branches, self.weights.tolist(), strict=True)
+        return any(weight > 0 for name, weight in named if name in (modality, TOGETHER))
+
     def _adapted(self, batch: CaseBatch) -> dict[str, Tokens]:
         tokens = dict(batch.tokens)
         for name, bags in batch.bags.items():

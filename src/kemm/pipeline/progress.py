@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from kemm.training.under_way import Training
 
 
 class Step(Protocol):
@@ -12,6 +15,10 @@ class Step(Protocol):
 
     def advance(self, note: str = "", count: int = 1) -> None:
         """`count` more items are done; `note` says something about them."""
+        ...
+
+    def under_way(self, those: Sequence[Training]) -> None:
+        """What trains at this moment. Called every second or so, by a thread of its own."""
         ...
 
 
@@ -33,6 +40,9 @@ class Silent:
     def advance(self, note: str = "", count: int = 1) -> None:
         """Nothing."""
 
+    def under_way(self, those: Sequence[Training]) -> None:
+        """Nothing."""
+
     @contextmanager
     def stage(self, name: str, total: int, done: int = 0) -> Iterator[Silent]:
         """Nothing."""
@@ -40,3 +50,10 @@ class Silent:
 
     def say(self, line: str) -> None:
         """Nothing."""
+
+
+def size(count: float) -> str:
+    """Of so many bytes: "12 MB", "1.2 GB"."""
+    if count < 0.95e9:
+        return f"{max(1, round(count / 1e6))} MB"
+    return f"{count / 1e9:.1f} GB" if count < 9.95e9 else f"{count / 1e9:.0f} GB"

@@ -47,6 +47,7 @@ from kemm.pipeline.runs import (
 )
 from kemm.pipeline.slide_attention import with_heatmaps
 from kemm.pipeline.unchanged import remember
+from kemm.pipeline.watching import describe_memory, watching
 from kemm.results.evaluation import (
     DEFINITIONS,
     Evaluator,
@@ -63,6 +64,7 @@ from kemm.training.comparators import models_of
 from kemm.training.crossval import FORMAT, Crossval, finished, read_unit, run_work
 from kemm.training.dataset import StudyData
 from kemm.training.patch_attention import PatchAttention, read_patch_attention
+from kemm.training.patch_risk import SlidesWeighed, read_slides_weighed, seeds_using
 from kemm.training.splits import folds_frame
 from kemm.training.trainer import OPTIMISTIC
 
@@ -169,7 +171,7 @@ class _Run:
             },
             _horizons(evaluation),
         )
-        explanation = with_heatmaps(explanation, self.study, self.inputs.slides, self._attention(context))
+        explanation = with_heatmaps(explanation, self.study, self.inputs.slides, *self._attention(context))
         return self._write(key, context, frame, evaluation, explanation)
 
     def _key(self) -> str:
@@ -218,28 +220,46 @@ class _Run:
     def _train(self, context: Crossval) -> None:
         tasks = context.tasks()
         done = finished(context, tasks)
-        with self.progress.stage("train and predict", len(tasks), len(done)) as step:
-            left = [task for task in tasks if task not in done]
-            with closing(self.mapper(run_work, context, context.work(left))) as results:
-                for work, _ in results:
-                    which = f"fold {work.folds[0]}" if len(work.folds) == 1 else f"{len(work.folds)} folds"
-                    step.advance(f"{work.model}, {which}", len(work.folds))
+        left = [task for task in tasks if task not in done]
+        if any(context.spec(task.model).is_network for task in left):
+            for line in describe_memory(context):
+                self.progress.say(line)
+        keys = [context.key(task) for task in left if context.spec(task.model).is_network]
+        with (
+            self.progress.stage("train and predict", len(tasks), len(done)) as step,
+            watching(self.study.store_folder, keys, step),
+            closing(self.mapper(run_work, context, context.work(left))) as results,
+        ):
+            for work, _ in results:
+                which = f"fold {work.folds[0]}" if len(work.folds) == 1 else f"{len(work.folds)} folds"
+                step.advance(f"{work.model}, {which}", len(work.folds))
 
     def _collect(self, context: Crossval) -> tuple[pd.DataFrame, list[Mapping[str, Any]]]:
         import pandas as pd
 
-        frames, explained = [], []
+        frames, explained = [], list[Mapping[str, Any]]()
         for task in context.tasks():
             frame, folder = read_unit(context, task)
             frames.append(frame)
             if (folder / "explained.json").is_file():
-                explained.append(read_json(folder / "explained.json"))
+                explained.append(
+                    _used(read_json(folder / "explained.json"), read_json(folder / "about.json"))
+                )
         return pd.concat(frames, ignore_index=True), explained
 
-    def _attention(self, context: Crossval) -> dict[str, PatchAttention]:
+    def _attention(self, context: Crossval) -> tuple[dict[str, PatchAttention], dict[str, SlidesWeighed]]:
+        """By case of a test part: where its fold's main model looked, and what that makes of slides."""
         main = context.models[-1].name
-        folders = [read_unit(context, task)[1] for task in context.tasks() if task.model == main]
-        return {case: one for folder in folders for case, one in read_patch_attention(folder).items()}
+        attention: dict[str, PatchAttention] = {}
+        weighed: dict[str, SlidesWeighed] = {}
+        for task in context.tasks():
+            if task.model == main:
+                folder = read_unit(context, task)[1]
+                found = read_patch_attention(folder)
+                attention |= found
+                if found:
+                    weighed |= dict.fromkeys(found, read_slides_weighed(folder))
+        return attention, weighed
 
     def _evaluate(self, data: StudyData, context: Crossval, predictions: Predictions) -> Evaluation:
         # With the covariates that were read from reports.
@@ -374,6 +394,16 @@ def _write_report(folder: Path) -> Path:
     record = read_record(folder / RECORD, RunRecord)
     write_text(result.report, render_report(result.evaluation, result.explanation, record))
     return result.report
+
+
+def _used(explained: dict[str, Any], about: Any) -> dict[str, Any]:
+    """Without attention that no forecast rests on: what chance looked at most is no explanation."""
+    unused: dict[str, Any] = {}
+    if not seeds_using(about, "slides"):
+        unused["patches"] = {}
+    if not seeds_using(about, "genes"):
+        unused |= {"looks": [], "looked_at": {}}
+    return explained | unused
 
 
 def _horizons(evaluation: Evaluation) -> list[float]:

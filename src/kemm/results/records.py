@@ -253,9 +253,11 @@ class StatementEffect(Record):
 
 
 class SlideHeatmap(Record):
-    """Where the model looked on one slide, small enough for the report."""
+    """Where the model looked on one slide, or what it made of its tiles, small enough for the report."""
 
     slide: str
+    of: Literal["attention", "risk"] = "attention"
+    """"risk": what each tile adds to the linear part of the log risk."""
     png: str = Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$", max_length=150_000)
     """Base64."""
     caption: str
@@ -283,6 +285,8 @@ class CaseStory(Record):
     gene_groups: list[Driver] = Field(default_factory=list)
     slide_tokens: list[Driver] = Field(default_factory=list)
     heatmaps: list[SlideHeatmap] = Field(default_factory=list)
+    slides_note: str = ""
+    """What has to be known of the slides' part: that the network gave them no weight."""
     missing: list[str] = Field(default_factory=list)
     """Modalities this case does not have."""
 

@@ -44,8 +44,9 @@ from kemm.training.trainer import (
     held_out,
     train,
 )
+from kemm.training.under_way import Teller, Training, telling
 
-FORMAT = 6
+FORMAT = 8
 """Raised when the same settings would give other numbers than before."""
 GRID = tuple(float(month) for month in range(0, 241, 3))
 """Months at which survival is predicted. Fixed, so that no outcome of a test part can shape it."""
@@ -171,7 +172,14 @@ def run_work(context: Crossval, work: Work) -> float:
         if spec.is_network:
             name = keys[0] if len(keys) == 1 else fingerprint(keys)
             checkpoint = Checkpoint(context.store / CHECKPOINTS / f"{name}.safetensors")
-            _networks(context, folds, spec, folders, checkpoint)
+            begun = Training(
+                model=spec.name,
+                fold=folds[0].index,
+                epochs=context.training.epochs,
+                cases=sum(len(fold.train) for fold in folds),
+            )
+            with telling(context.store, keys[0], begun) as teller:
+                _networks(context, folds, spec, folders, checkpoint, teller)
         else:
             for fold, folder in zip(folds, folders, strict=True):
                 _comparator(context, fold, spec, folder)
@@ -253,17 +261,25 @@ def untrained(context: Crossval, shared: FittedFold, spec: ModelSpec) -> list[Se
 
 
 def _networks(
-    context: Crossval, folds: Sequence[Fold], spec: ModelSpec, folders: Sequence[Path], checkpoint: Checkpoint
+    context: Crossval,
+    folds: Sequence[Fold],
+    spec: ModelSpec,
+    folders: Sequence[Path],
+    checkpoint: Checkpoint,
+    teller: Teller,
 ) -> None:
     shared = [fitted(context, fold) for fold in folds]
     seeded = [untrained(context, one, spec) for one in shared]
+    teller.trains(sum(len(one.ensemble.members) for one in seeded[0]))
     histories = train(
         [one.ensemble for own in seeded for one in own],
         context.training,
         rows=range(len(context.data.cohort)),
         steps=context.steps,
         checkpoint=checkpoint,
+        on_epoch=teller.epoch,
     )
+    teller.predicts()
     for fold, own, folder in zip(shared, seeded, folders, strict=True):
         _write_network(context, fold, spec, own, [histories.pop(0) for _ in own], folder)
 

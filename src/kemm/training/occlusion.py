@@ -297,8 +297,15 @@ def _covariates(
 def _attention(
     data: StudyData, transforms: FoldTransforms, part: CaseFeatures, predictor: _Predictor, found: Explained
 ) -> None:
-    """Who looked at what: statements to gene groups, and all statements to patches."""
+    """Who looked at what: statements to gene groups, and all statements to patches.
+
+    The mean is over networks whose forecast uses the modality, where any does: attention of the others is noise.
+    """
     totals: dict[tuple[str, str, str], list[float]] = {}
+    users = {
+        modality: [model for model, _ in predictor.members if model.uses(modality)]
+        for modality in ("slides", "genes")
+    }
     for start in range(0, len(part.rows), AT_ONCE):
         rows = part.rows[start : start + AT_ONCE]
         mean: dict[str, list[torch.Tensor]] = {}
@@ -308,7 +315,10 @@ def _attention(
             batch = reader.batch(rows)
             with torch.inference_mode():
                 for modality, attention in model.looks(batch).items():
-                    shares = [one / len(predictor.members) for one in attention]
+                    of = users[modality] or [one for one, _ in predictor.members]
+                    if model not in of:
+                        continue
+                    shares = [one / len(of) for one in attention]
                     before = mean.get(modality)
                     mean[modality] = (
                         [one + more for one, more in zip(before, shares, strict=True)] if before else shares

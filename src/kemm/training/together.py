@@ -266,6 +266,7 @@ def predict(
                 scores[place].append(said[place][: len(some)])
                 if known is not None:
                     offsets[place].append(known[place][: len(some)])
+            del batch  # else its bags would be held while the next are read
         return [
             _combined(model, torch.cat(own), torch.cat(known) if known else None)
             for model, own, known in zip(models, scores, offsets, strict=True)

@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING, Final
 
 import matplotlib
 import numpy as np
+from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from kemm.results.heatmap.tiles import CAUTION, NEARLY_EVEN, SlideAttention, Thumbnail, percentiles
+from kemm.results.heatmap.tiles import SlideMap, SlideRisk, Thumbnail, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS: Final = "viridis"
-"""Told apart by people who do not see red and green apart, and in grey; its high end stands out on stained tissue."""
+RISK_COLOURS: Final = LinearSegmentedColormap.from_list(
+    SlideRisk.COLOURS, ["#123f7a", "#4d8fd1", "#f5f5f2", "#f0913a", "#8f3b00"]
+)
+"""Blue lowers and orange raises, as in the report; told apart by people who do not see red and green apart."""
 OPACITY: Final = 0.55
 CANVAS: Final = 1000
 """Longer side of the drawn slide in pixels."""
@@ -29,8 +32,6 @@ PAPER: Final = 245
 """Grey of the canvas where there is no image."""
 MARGIN: Final = 0.02
 DPI: Final = 100
-TICKS: Final = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
-LONGEST_NAME: Final = 60
 BAR_SHARE: Final = 0.25
 """Of the width, at most, that the scale bar takes."""
 LINE: Final = 15
@@ -41,7 +42,7 @@ SMALL_BYTES: Final = 100_000
 
 
 def draw_heatmap(
-    attention: SlideAttention,
+    slide: SlideMap,
     thumbnail: Thumbnail | None = None,
     tile_images: Mapping[int, NDArray[np.uint8]] | None = None,
     *,
@@ -51,17 +52,16 @@ def draw_heatmap(
 
     Args:
         thumbnail: drawn under the tiles; without it the canvas is blank.
-        tile_images: (height, width, 3) RGB of some tiles, such as `attention.strongest(8)`; shown below, in
-            the order of their attention.
+        tile_images: (height, width, 3) RGB of some tiles, such as `slide.strongest(8)`; shown below, in
+            their order.
         longer_side: of the slide in the picture, in pixels.
     """
-    base, scale, corner = _base(attention, thumbnail, longer_side)
-    ranks = percentiles(attention.weights)
-    painted = _painted(base, attention, ranks, scale, corner)
+    base, scale, corner = _base(slide, thumbnail, longer_side)
+    painted = _painted(base, slide, scale, corner)
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update({"text.parse_math": False, "font.size": 10})
-        figure = _figure(attention, painted, ranks, scale, tile_images or {})
+        figure = _figure(slide, painted, scale, tile_images or {})
         stream = io.BytesIO()
         with warnings.catch_warnings():
             # A slide's name may be in a script that the font lacks: its letters become boxes.
@@ -71,12 +71,12 @@ def draw_heatmap(
 
 
 def small_heatmap(
-    attention: SlideAttention, thumbnail: Thumbnail | None = None, most_bytes: int = SMALL_BYTES
+    slide: SlideMap, thumbnail: Thumbnail | None = None, most_bytes: int = SMALL_BYTES
 ) -> bytes:
     """The PNG for a page, not above `most_bytes`: in fewer colours, and smaller, until it is."""
     side = 420
     while True:
-        image = Image.open(io.BytesIO(draw_heatmap(attention, thumbnail, longer_side=side))).convert("RGB")
+        image = Image.open(io.BytesIO(draw_heatmap(slide, thumbnail, longer_side=side))).convert("RGB")
         stream = io.BytesIO()
         image.quantize(colors=128, dither=Image.Dither.NONE).save(stream, format="PNG", optimize=True)
         if len(stream.getvalue()) <= most_bytes or side <= 100:
@@ -85,7 +85,7 @@ def small_heatmap(
 
 
 def _base(
-    attention: SlideAttention, thumbnail: Thumbnail | None, longer_side: int
+    slide: SlideMap, thumbnail: Thumbnail | None, longer_side: int
 ) -> tuple[NDArray[np.uint8], float, NDArray[np.float64]]:
     """The canvas, full-resolution pixels to one of its pixels, and its corner on the slide."""
     if thumbnail is not None:
@@ -95,7 +95,7 @@ def _base(
         resized = Image.fromarray(thumbnail.pixels).resize(size, Image.Resampling.LANCZOS)
         return np.asarray(resized), thumbnail.scale / shrink, np.zeros(2)
     # Without an image nothing is known of the slide but its tiles: the canvas is where they are.
-    first, last = attention.coordinates.min(axis=0), attention.coordinates.max(axis=0) + attention.tile_side
+    first, last = slide.coordinates.min(axis=0), slide.coordinates.max(axis=0) + slide.tile_side
     margin = MARGIN * float((last - first).max())
     corner = np.asarray(first - margin, dtype=np.float64)
     span = last - first + 2 * margin
@@ -106,21 +106,18 @@ def _base(
 
 def _painted(
     base: NDArray[np.uint8],
-    attention: SlideAttention,
-    ranks: NDArray[np.float64],
+    slide: SlideMap,
     scale: float,
     corner: NDArray[np.float64],
 ) -> NDArray[np.uint8]:
-    """The canvas with each tile painted over it; of tiles that overlap, the one looked at more is on top."""
+    """The canvas with each tile painted over it; of tiles that overlap, the one with more is on top."""
     height, width = base.shape[:2]
-    colours = matplotlib.colormaps[COLOURS](ranks)[:, :3] * 255
-    starts = np.rint((attention.coordinates - corner) / scale).astype(int)
+    colours = colours_of(slide)(slide.shades)[:, :3] * 255
+    starts = np.rint((slide.coordinates - corner) / scale).astype(int)
     # At least a pixel, so that no tile of a large slide is lost.
-    ends = np.maximum(
-        np.rint((attention.coordinates + attention.tile_side - corner) / scale).astype(int), starts + 1
-    )
+    ends = np.maximum(np.rint((slide.coordinates + slide.tile_side - corner) / scale).astype(int), starts + 1)
     overlay, covered = np.zeros(base.shape), np.zeros((height, width, 1))
-    for tile in np.argsort(ranks, kind="stable"):
+    for tile in np.argsort(slide.on_top, kind="stable"):
         (left, top), (right, bottom) = np.maximum(starts[tile], 0), np.maximum(ends[tile], 0)
         overlay[top:bottom, left:right] = colours[tile]
         covered[top:bottom, left:right] = OPACITY
@@ -128,9 +125,8 @@ def _painted(
 
 
 def _figure(
-    attention: SlideAttention,
+    slide: SlideMap,
     painted: NDArray[np.uint8],
-    ranks: NDArray[np.float64],
     scale: float,
     tile_images: Mapping[int, NDArray[np.uint8]],
 ) -> Figure:
@@ -139,7 +135,7 @@ def _figure(
     head, foot, side, room = 46.0, 30.0, 128.0, max(width, 300)
     strip = 118.0 if tile_images else 0.0
     total_width = room + side + 24
-    asked = _asked(attention, total_width - 24)
+    asked = _asked(slide, total_width - 24)
     head += LINE * (len(asked) - 1)
     total_height = height + head + foot + strip
     figure = Figure(figsize=(total_width / DPI, total_height / DPI))
@@ -152,9 +148,9 @@ def _figure(
     axes = placed(12, head, width, height)
     axes.imshow(painted, interpolation="none", aspect="auto")
     axes.set_axis_off()
-    if attention.mpp is not None:
-        _scale_bar(axes, width, height, scale * attention.mpp)
-    figure.text(12 / total_width, 1 - 16 / total_height, _plain(attention.slide), va="center", weight="bold")
+    if slide.mpp is not None:
+        _scale_bar(axes, width, height, scale * slide.mpp)
+    figure.text(12 / total_width, 1 - 16 / total_height, plain(slide.slide), va="center", weight="bold")
     figure.text(
         12 / total_width,
         1 - 27 / total_height,
@@ -164,44 +160,37 @@ def _figure(
         color="#444444",
         linespacing=1.1,
     )
-    figure.text(12 / total_width, 12 / total_height, CAUTION, va="center", size=9, style="italic")
-    _legend(placed(room + 26, head + 28, 14, min(max(height - 50, 120), 300)), attention.weights, figure)
+    figure.text(12 / total_width, 12 / total_height, slide.CAUTION, va="center", size=9, style="italic")
+    _legend(placed(room + 26, head + 28, 14, min(max(height - 50, 120), 300)), slide)
     if tile_images:
-        _strip(placed, tile_images, attention, head + height + 6, room + side)
+        _strip(placed, tile_images, slide, head + height + 6, room + side)
     return figure
 
 
-def _asked(attention: SlideAttention, width: int) -> list[str]:
-    """Whose attention it is, in lines that fit into the picture."""
-    text = f"Attention of {_plain(attention.asked_by)}"
-    if attention.nearly_even:
-        text += f". {NEARLY_EVEN}"
-    return textwrap.wrap(text, max(20, int(width / LETTER)))
+def _asked(slide: SlideMap, width: int) -> list[str]:
+    """What the picture shows, in lines that fit into it."""
+    return textwrap.wrap(slide.heading, max(20, int(width / LETTER)))
 
 
-def _legend(axes: Axes, weights: NDArray[np.float32], figure: Figure) -> None:
+def _legend(axes: Axes, slide: SlideMap) -> None:
     axes.imshow(
         np.linspace(0, 1, 256)[:, None],
-        cmap=COLOURS,
+        cmap=colours_of(slide),
         origin="lower",
         aspect="auto",
         extent=(0, 1, 0, 1),
         alpha=0.85,
     )
     axes.set_xticks([])
-    values = np.quantile(weights, TICKS)
-    names = ("lowest", "", "median", "", "top 10%", "highest")
-    axes.set_yticks(
-        TICKS,
-        [f"{_times(value)}{'  ' + name if name else ''}" for value, name in zip(values, names, strict=True)],
-        size=8,
-    )
+    title, ticks = slide.legend
+    axes.set_yticks([place for place, _ in ticks], [text for _, text in ticks], size=8)
     axes.yaxis.tick_right()
-    axes.set_title("times the\neven share", size=8, loc="left")
+    axes.set_title(title, size=8, loc="left")
 
 
-def _times(value: float) -> str:
-    return f"{value:.0f}×" if value >= 10 else f"{value:.2f}×"
+def colours_of(slide: SlideMap) -> Colormap:
+    """The map from shades to colours."""
+    return RISK_COLOURS if isinstance(slide, SlideRisk) else matplotlib.colormaps[slide.COLOURS]
 
 
 def _scale_bar(axes: Axes, width: int, height: int, micrometres_a_pixel: float) -> None:
@@ -226,18 +215,12 @@ def _scale_bar(axes: Axes, width: int, height: int, micrometres_a_pixel: float) 
     axes.set_ylim(height - 0.5, -0.5)
 
 
-def _strip(placed, tile_images, attention: SlideAttention, top: float, wide: float) -> None:  # type: ignore[no-untyped-def]
-    """As many of the tiles as fit side by side, the one looked at most first."""
-    order = sorted(tile_images, key=lambda tile: (-float(attention.weights[tile]), tile))
+def _strip(placed, tile_images, slide: SlideMap, top: float, wide: float) -> None:  # type: ignore[no-untyped-def]
+    """As many of the tiles as fit side by side, in their order."""
+    order = [tile for tile in slide.strongest(len(slide.weights)) if tile in tile_images]
     for place, tile in enumerate(order[: int(wide // 96)]):
         axes = placed(12 + 96 * place, top, 90, 90)
         axes.imshow(tile_images[tile], interpolation="bilinear", aspect="auto")
         axes.set_xticks([])
         axes.set_yticks([])
-        axes.set_xlabel(f"tile {tile}: {_times(float(attention.weights[tile]))}", size=8, labelpad=2)
-
-
-def _plain(text: str) -> str:
-    """One line of printable letters, not too long."""
-    line = "".join(letter if letter.isprintable() else " " for letter in text).strip()
-    return line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
+        axes.set_xlabel(f"tile {tile}: {slide.said(tile)}", size=8, labelpad=2)
