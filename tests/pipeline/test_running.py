@@ -18,7 +18,9 @@ import yaml
 
 from kemm import Study, check, rebuild_report, run
 from kemm.core.files import read_frame
+from kemm.model.survival_model import SurvivalModel
 from kemm.pipeline import running
+from kemm.training.stacking import Noise, NotStackable, stack
 from studies import Kemm, StudyFolder, Told
 
 ON_THIS_HOST = socket.gethostname()
@@ -359,3 +361,20 @@ def test_the_few_lines_of_python_give_tables_and_a_report(done: StudyFolder) -> 
     assert {"model", "fold", "seed", "case_id", "risk"} <= set(result.predictions.columns)
     assert result.report.read_text().startswith("<!DOCTYPE html>")
     assert rebuild_report(study) == result.report
+
+
+def test_networks_that_cannot_share_a_pass_are_said_to_be_trained_one_by_one(
+    study: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Told()
+
+    def only_one(models: list[SurvivalModel], noise: Noise) -> SurvivalModel:
+        if len(models) > 1:
+            raise NotStackable("Odd has parameters of its own")
+        return stack(models, noise)
+
+    monkeypatch.setattr("kemm.training.together.stack", only_one)
+    result = run(Study.load(study.path), workers=1, progress=told)
+    line = "kemm+clinical: its networks were trained one after another, not in one pass: Odd has parameters of its own"
+    assert told.lines.count(line) == 1
+    assert result.report.is_file()

@@ -61,7 +61,7 @@ from kemm.results.records import CohortSummary, Evaluation, Explanation, RunReco
 from kemm.results.report import render_report
 from kemm.results.truth import compare_with_truth, planted_signal
 from kemm.training.comparators import models_of
-from kemm.training.crossval import FORMAT, Crossval, finished, read_unit, run_work
+from kemm.training.crossval import FORMAT, Crossval, Task, finished, read_unit, run_work
 from kemm.training.dataset import StudyData
 from kemm.training.patch_attention import PatchAttention, read_patch_attention
 from kemm.training.patch_risk import SlidesWeighed, read_slides_weighed, seeds_using
@@ -233,6 +233,8 @@ class _Run:
             for work, _ in results:
                 which = f"fold {work.folds[0]}" if len(work.folds) == 1 else f"{len(work.folds)} folds"
                 step.advance(f"{work.model}, {which}", len(work.folds))
+        for line in sorted({line for task in left for line in _one_by_one(context, task)}):
+            self.progress.say(line)
 
     def _collect(self, context: Crossval) -> tuple[pd.DataFrame, list[Mapping[str, Any]]]:
         import pandas as pd
@@ -378,6 +380,18 @@ class _Run:
         write_json(folder / RECORD, record.model_dump(mode="json"))
         _write_report(folder)
         return RunResult(folder, evaluation, explanation)
+
+
+def _one_by_one(context: Crossval, task: Task) -> list[str]:
+    """A line, where networks had to be computed one after another."""
+    if not context.spec(task.model).is_network:
+        return []
+    reasons = {one["apart"] for one in read_json(read_unit(context, task)[1] / "about.json")}
+    return [
+        f"{task.model}: its networks were trained one after another, not in one pass: {reason}"
+        for reason in reasons
+        if reason
+    ]
 
 
 def _command(study: Study, name: str) -> str:
