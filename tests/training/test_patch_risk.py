@@ -53,7 +53,7 @@ def test_patches_sum_to_the_slides_part_of_the_stack(trained: tuple[Crossval, Pa
     fold, shared = context.folds[0], fitted(context, context.folds[0])
     view = shared.features.views["slides"]
     parts = []
-    for one in untrained(context, fold, context.models[-1]):
+    for one in untrained(context, fitted(context, fold), context.models[-1]):
         assert one.stack is not None
         parts.append(one.stack.part("slides", view))
     whole = np.mean(parts, axis=0)
