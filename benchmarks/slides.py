@@ -33,8 +33,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kemm.modalities.slides import TILE_ENCODERS, TileEncoder, TileEncoderConfig
-from kemm.modalities.slides.extraction import Done, Tiling, bag_path, extract, plan_slides
+from kemm.modalities.slides.extraction import Done, Tiling, extract, plan_slides
 from kemm.modalities.slides.images import SlideImage
+from kemm.modalities.slides.kept import bag_path
 from kemm.modalities.slides.reader import open_slide
 from kemm.modalities.slides.tiles import TilesConfig
 from kemm.modalities.slides.tissue import TissueConfig
