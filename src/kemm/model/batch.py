@@ -36,11 +36,6 @@ class Tokens:
         """Tokens a case, absent ones included."""
         return self.values.shape[1]
 
-    def split(self, lengths: list[int]) -> list[Tokens]:
-        """Consecutive parts of the tokens."""
-        parts = zip(self.values.split(lengths, dim=1), self.present.split(lengths, dim=1), strict=True)
-        return [Tokens(values, present) for values, present in parts]
-
     @classmethod
     def cat(cls, parts: list[Tokens]) -> Tokens:
         """Several sets of tokens of the same cases, end to end. Kinds are dropped."""

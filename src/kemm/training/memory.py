@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kemm.model.pooling import LARGEST_KEPT
 from kemm.training.crossval import Crossval
 from kemm.training.together import PATCHES_AT_ONCE
 
@@ -39,7 +40,8 @@ class StepMemory:
 def step_memory(context: Crossval) -> StepMemory | None:
     """Of one unit of the main model; None where no patches are read.
 
-    Counted: features as 32-bit numbers, once for all networks; each network's adapted patches, of its own cases.
+    Counted: features as they are stored, once for all networks; each network's adapted patches, of its own cases, as
+    far as they are kept for the way back.
     Not counted: attention's scores and one bag's work, which come and go.
     """
     slides, training, model = context.data.slides, context.training, context.model
@@ -54,9 +56,11 @@ def step_memory(context: Crossval) -> StepMemory | None:
     networks = len(training.seeds) * parts
     mean, width = float(drawn.mean()), 0 if model.linear_adapter else model.width
     at_once = min(max(PATCHES_AT_ONCE, int(lengths.max())), int(lengths.sum()))
+    stored = slides.features.dtype.itemsize if slides.means is not None else FLOAT
+    adapted = min(mean * networks * own * width * FLOAT, LARGEST_KEPT)
     return StepMemory(
-        step=round(mean * (cases * slides.width + networks * own * width) * FLOAT),
-        prediction=at_once * (slides.width + width) * FLOAT,
+        step=round(mean * cases * slides.width * stored + adapted),
+        prediction=at_once * (slides.width * stored + width * FLOAT),
         patches=int(drawn.max()),
         cases=cases,
         features=slides.width,
