@@ -19,7 +19,7 @@ from kemm.modalities.reports import FIELDS, RefinedReport
 from kemm.modalities.slides import SlideBags
 from kemm.model.kemm import ModelConfig
 from kemm.training.comparators import ComparatorsConfig, ModelSpec, models_of
-from kemm.training.crossval import Crossval
+from kemm.training.crossval import Crossval, Task, Work, run_work
 from kemm.training.dataset import StudyData
 from kemm.training.features import FeaturesConfig
 from kemm.training.splits import Fold, FoldsConfig, make_folds
@@ -228,3 +228,8 @@ def specs(available: Sequence[str] = AVAILABLE, model: ModelConfig = MODEL) -> t
 
 def spec(name: str) -> ModelSpec:
     return next(one for one in specs() if one.name == name)
+
+
+def run_unit(context: Crossval, task: Task) -> float:
+    """One model on one fold."""
+    return run_work(context, Work(task.model, (task.fold,)))

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from small_study import TRAINING, crossval, small_study, spec
+from small_study import TRAINING, crossval, run_unit, small_study, spec
 from test_side_by_side import encoded
 
 from kemm.core.files import read_json
 from kemm.training import crossval as units
 from kemm.training.checkpoint import Checkpoint
-from kemm.training.crossval import CHECKPOINTS, Crossval, Task, fitted, read_unit, run_unit, untrained
+from kemm.training.crossval import CHECKPOINTS, Crossval, Task, fitted, read_unit, untrained
 from kemm.training.dataset import StudyData
 from kemm.training.trainer import Ensemble, TrainingConfig, train
 

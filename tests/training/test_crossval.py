@@ -14,6 +14,7 @@ from small_study import (
     crossval,
     folds_of,
     permuted,
+    run_unit,
     small_study,
     spec,
     specs,
@@ -25,7 +26,7 @@ from kemm.core.errors import IntegrityError, UsageError
 from kemm.core.files import read_arrays, read_json
 from kemm.survival.metrics import combined_concordance, count_pairs
 from kemm.training.comparators import ModelSpec
-from kemm.training.crossval import GRID, Crossval, Task, finished, read_unit, run_unit, run_work
+from kemm.training.crossval import GRID, Crossval, Task, finished, read_unit, run_work
 from kemm.training.dataset import StudyData
 from kemm.training.device import resolve_device, resolve_precision
 from kemm.training.trainer import OPTIMISTIC, TrainingConfig

@@ -16,6 +16,7 @@ from small_study import (
     TRAINING,
     crossval,
     refined,
+    run_unit,
     small_study,
     spec,
     specs,
@@ -25,7 +26,7 @@ from kemm.core.files import read_json
 from kemm.core.types import Statement
 from kemm.modalities.reports import MASK, RefinedReport, verify
 from kemm.model.kemm import KEMM, build_kemm
-from kemm.training.crossval import Task, read_unit, run_unit
+from kemm.training.crossval import Task, read_unit
 from kemm.training.dataset import StudyData
 from kemm.training.features import SENTENCE, WHOLE_REPORT, CaseFeatures, FoldTransforms
 from kemm.training.linear import Stack

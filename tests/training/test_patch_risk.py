@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_study import TRAINING, crossval, small_study, specs
+from small_study import TRAINING, crossval, run_unit, small_study, specs
 
 from kemm.core.store import Store
 from kemm.modalities.slides import SlideBags
-from kemm.training.crossval import KIND, Crossval, Task, fitted, run_unit, untrained
+from kemm.training.crossval import KIND, Crossval, Task, fitted, untrained
 from kemm.training.linear import RidgeCox
 from kemm.training.patch_risk import PatchRisk, read_slides_weighed, seeds_using
 from kemm.training.slide_scaler import SlideScaler

@@ -11,10 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from small_study import crossval, small_study, specs
+from small_study import crossval, run_unit, small_study, specs
 
 from kemm.training import under_way
-from kemm.training.crossval import Task, run_unit
+from kemm.training.crossval import Task
 from kemm.training.memory import step_memory
 from kemm.training.under_way import FOLDER, Training, Watch, peak_bytes, telling
 

@@ -188,11 +188,6 @@ def run_work(context: Crossval, work: Work) -> float:
     return time.perf_counter() - started
 
 
-def run_unit(context: Crossval, task: Task) -> float:
-    """`run_work` of one unit."""
-    return run_work(context, Work(task.model, (task.fold,)))
-
-
 def read_unit(context: Crossval, task: Task) -> tuple[pd.DataFrame, Path]:
     """The predictions of a finished unit, and its folder."""
     entry = Store(context.store).get(KIND, context.key(task))
