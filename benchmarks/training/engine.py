@@ -13,8 +13,8 @@ from benchmarks.training.ceilings import DTYPES, Precision
 from benchmarks.training.cohort import Cohort
 from benchmarks.training.peer import CASES_A_STEP, INTERVALS
 from kemm.modalities.slides import SlideBags
-from kemm.model.batch import Tokens
-from kemm.model.kemm import Inputs, ModelConfig, build_kemm
+from kemm.model.batch import Inputs, Tokens
+from kemm.model.kemm import ModelConfig, build_kemm
 from kemm.survival.discrete_time import fit_intervals
 from kemm.training.features import CaseFeatures
 from kemm.training.reading import Reader

@@ -6,8 +6,8 @@ from typing import Any, Literal, get_args, get_origin
 import torch
 from torch import Tensor
 
-from kemm.model.batch import CaseBatch, Tokens
-from kemm.model.kemm import BACKGROUND_KINDS, Inputs, ModelConfig
+from kemm.model.batch import CaseBatch, Inputs, Tokens
+from kemm.model.kemm import BACKGROUND_KINDS, ModelConfig
 
 TEXT, KINDS, STATEMENTS, BACKGROUND = 6, 5, 4, 3
 GROUPS, GROUP_FEATURES = 3, 2

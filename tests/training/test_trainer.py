@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from kemm.core.errors import UsageError
-from kemm.model.batch import Bags, CaseBatch, Tokens
-from kemm.model.kemm import KEMM, Inputs, ModelConfig, build_kemm
+from kemm.model.batch import Bags, CaseBatch, Inputs, Tokens
+from kemm.model.kemm import KEMM, ModelConfig, build_kemm
 from kemm.survival import discrete_time
 from kemm.survival.metrics import harrell_c
 from kemm.training.stacking import Noise

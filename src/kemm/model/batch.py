@@ -153,3 +153,20 @@ class Forecast:
     output: Float[Tensor, "case output"]
     scores: Float[Tensor, "case branch score"]
     """What each branch adds, before it is weighed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Widths of what enters: a modality that is absent from the study has width 0."""
+
+    text: int = 0
+    statement_kinds: int = 0
+    gene_groups: int = 0
+    gene_features: int = 0
+    slide_features: int = 0
+    covariates: int = 0
+    covariate_features: int = 0
+    background: tuple[str, ...] = field(default=())
+    """Modalities with background statements."""
+    prototypes: Float[Tensor, "prototype feature"] | None = None
+    """Typical patches of the training part, as the encoder gives them; for models that ask for them."""

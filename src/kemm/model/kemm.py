@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from kemm.core.settings import Section
 from kemm.model.attention import KECM, GatedPooling, SelfAttention
-from kemm.model.batch import CaseBatch, Tokens
+from kemm.model.batch import CaseBatch, Inputs, Tokens
 from kemm.model.heads import CoxHead, DiscreteHazards, SurvivalHead
 from kemm.model.layers import Adapter, GroupAdapter, LearnedQueries
 from kemm.model.survival_model import SurvivalModel
@@ -59,21 +58,6 @@ class ModelConfig(Section):
     """Free hazards per interval, one shift of a common baseline, or a Cox model."""
     intervals: int = Field(8, ge=1)
     """Time intervals of the discrete heads, fitted on the training cases' events."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inputs:
-    """Widths of what enters: a modality that is absent from the study has width 0."""
-
-    text: int = 0
-    statement_kinds: int = 0
-    gene_groups: int = 0
-    gene_features: int = 0
-    slide_features: int = 0
-    covariates: int = 0
-    covariate_features: int = 0
-    background: tuple[str, ...] = field(default=())
-    """Modalities with background statements."""
 
 
 class KEMM(SurvivalModel):

@@ -27,8 +27,7 @@ from kemm.modalities.genomics import GenomicsConfig, GroupFeatures, Spectrum, fi
 from kemm.modalities.reports import FIELDS, RefinedReport
 from kemm.modalities.reports.values import FIELD_COVARIATES, field_values, value_of
 from kemm.modalities.slides import SlideBags
-from kemm.model.batch import Tokens
-from kemm.model.kemm import Inputs
+from kemm.model.batch import Inputs, Tokens
 from kemm.training.dataset import StudyData
 from kemm.training.linear import COVARIATES, FIELDS_STATED, GENES, SLIDES, TEXT, View, ViewKind
 from kemm.training.slide_scaler import SlideScaler
