@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,8 @@ LARGEST_SCORES = 2**25
 """Scores that are held at once: rows of queries that look at one bag are taken in groups below it."""
 LARGEST_ADAPTED = 2**25
 """Numbers that a bag becomes by way of adapters at once."""
+ROWS_HALF_WAY = 2**12
+"""Patches that are brought to 32 bits at once, on their way from one half precision to the other."""
 LARGEST_KEPT = 2**29
 """Bytes that a step keeps of adapted patches for its way back; beyond it they are made again there."""
 
@@ -127,12 +129,12 @@ class _Pool(torch.autograd.Function):
         linear: bool,
     ) -> Tensor:
         kind = _kind(bags, weight)
-        plan = _of_bags(bags, weight.shape[0], weight.shape[2])
+        plan, desk = _of_bags(bags, weight.shape[0], weight.shape[2]), _Desk(bags, kind)
         pooled = torch.zeros_like(query)
         before: list[Tensor] = []
         kept_bytes, ctx.kept_bags = 0, 0
         for bag, cases, members in plan:
-            patches = _patches(bags, bag, kind)
+            patches = desk(bag)
             adapted = _adapted(patches, weight, bias, kept, cases, members)
             hidden = adapted if linear else nn.functional.gelu(adapted)
             looked: list[Tensor] = []
@@ -152,10 +154,11 @@ class _Pool(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         weight, bias, query, pooled, kept, *before = ctx.saved_tensors
         bags, kind = ctx.bags, _kind(ctx.bags, weight)
+        desk = _Desk(bags, kind)
         to_weight, to_bias = torch.zeros_like(weight), weight.new_zeros(len(bags), weight.shape[2])
         to_query = torch.zeros_like(query)
         for place, (bag, cases, members) in enumerate(ctx.plan):
-            patches = _patches(bags, bag, kind)
+            patches = desk(bag)
             known = place < ctx.kept_bags
             adapted = before.pop(0) if known else _adapted(patches, weight, bias, kept, cases, members)
             hidden = adapted if ctx.linear else nn.functional.gelu(adapted)
@@ -165,11 +168,11 @@ class _Pool(torch.autograd.Function):
                 asks, back = query[case].to(kind), gradient[case].to(kind)
                 rounded = before.pop(0) if known else _attention(asks, part)
                 attention, scores = _full(rounded), _full(back @ part.T)
-                if kind == torch.bfloat16:
-                    # What a softmax takes away must be of the rounded gradient, or it does not cancel.
-                    correction = (attention * scores).sum(dim=-1, keepdim=True)
-                else:
-                    correction = (gradient[case] * pooled[case]).sum(dim=-1, keepdim=True)
+                correction = (
+                    _rounded_correction(attention, scores)
+                    if kind == torch.bfloat16
+                    else (gradient[case] * pooled[case]).sum(dim=-1, keepdim=True)
+                )
                 scores = (attention * (scores - correction)).to(kind)
                 to_query[case] = (scores @ part).to(query.dtype)
                 torch.mm(rounded.T, back, out=to_part)
@@ -186,48 +189,84 @@ class _Pool(torch.autograd.Function):
 
 
 class _Look(torch.autograd.Function):
-    """softmax(query xᵀ) x: attention to the features themselves."""
+    """softmax(query xᵀ) x: attention to the features themselves; kept for the way back as far as memory allows."""
 
     @staticmethod
     def forward(ctx: Any, bags: Bags, query: Tensor) -> Tensor:
         kind = _kind(bags, query)
-        seen = torch.zeros_like(query)
-        for bag, cases, _ in _of_bags(bags, 1):
-            patches = _patches(bags, bag, kind)
-            for some in _groups(len(cases), query.shape[1] * len(patches)):
-                asks = query[cases[some]].to(kind).flatten(0, 1)
-                attention = _full(asks @ patches.T).softmax(dim=-1)
-                seen[cases[some]] = (attention.to(kind) @ patches).to(query.dtype).view(-1, *query.shape[1:])
-        ctx.bags = bags
-        ctx.save_for_backward(query, seen)
+        seen, desk = torch.zeros_like(query), _Desk(bags, kind)
+        before: list[Tensor] = []
+        kept_bytes = 0
+        for patches, at in _looked_at(bags, desk, query.shape[1]):
+            attention = _attention(query[at].to(kind).flatten(0, 1), patches)
+            seen[at] = (attention @ patches).to(query.dtype).view(-1, *query.shape[1:])
+            kept_bytes += attention.nbytes
+            if kept_bytes <= LARGEST_KEPT:
+                before.append(attention)
+        ctx.bags, ctx.kept = bags, len(before)
+        ctx.save_for_backward(query, seen, *before)
         return seen
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        query, seen = ctx.saved_tensors
+        query, seen, *before = ctx.saved_tensors
         bags, kind = ctx.bags, _kind(ctx.bags, query)
-        to_query = torch.zeros_like(query)
-        for bag, cases, _ in _of_bags(bags, 1):
-            patches = _patches(bags, bag, kind)
-            for some in _groups(len(cases), query.shape[1] * len(patches)):
-                at = cases[some]
-                asks, back = query[at].to(kind).flatten(0, 1), gradient[at].to(kind).flatten(0, 1)
-                attention = _full(asks @ patches.T).softmax(dim=-1)
-                scores = _full(back @ patches.T)
-                correction = (gradient[at] * seen[at]).flatten(0, 1).sum(dim=-1, keepdim=True)
-                if kind == torch.bfloat16:
-                    correction = (attention * scores).sum(dim=-1, keepdim=True)
-                scores = (attention * (scores - correction)).to(kind)
-                to_query[at] = (scores @ patches).to(query.dtype).view(-1, *query.shape[1:])
+        to_query, desk = torch.zeros_like(query), _Desk(bags, kind)
+        for place, (patches, at) in enumerate(_looked_at(bags, desk, query.shape[1])):
+            back = gradient[at].to(kind).flatten(0, 1)
+            known = place < ctx.kept
+            rounded = before.pop(0) if known else _attention(query[at].to(kind).flatten(0, 1), patches)
+            attention, scores = _full(rounded), _full(back @ patches.T)
+            correction = (
+                _rounded_correction(attention, scores)
+                if kind == torch.bfloat16
+                else (gradient[at] * seen[at]).flatten(0, 1).sum(dim=-1, keepdim=True)
+            )
+            scores = (attention * (scores - correction)).to(kind)
+            to_query[at] = (scores @ patches).to(query.dtype).view(-1, *query.shape[1:])
         return None, to_query
 
 
-def _patches(bags: Bags, bag: int, kind: torch.dtype) -> Tensor:
-    """A bag in the precision of products. By way of 32 bits, which processors convert from and to several at once."""
-    patches = bags.patches[bag]
-    if kind == torch.bfloat16 and patches.device.type == "cpu":
-        patches = patches.float()
-    return patches.to(kind)
+def _rounded_correction(attention: Tensor, scores: Tensor) -> Tensor:
+    """What a softmax takes away of its gradient: of the rounded gradient, or it does not cancel."""
+    return (attention * scores).sum(dim=-1, keepdim=True)
+
+
+def _looked_at(bags: Bags, desk: _Desk, rows: int) -> Iterator[tuple[Tensor, list[int]]]:
+    """(patches, cases) of each bag, with so many cases at once as their scores fit in memory."""
+    for bag, cases, _ in _of_bags(bags, 1):
+        patches = desk(bag)
+        for some in _groups(len(cases), rows * len(patches)):
+            yield patches, cases[some]
+
+
+class _Desk:
+    """Brings bags to the precision of products, one after another in the same place: memory that is new to a process
+    costs more than the conversion. A bag is overwritten by the next."""
+
+    def __init__(self, bags: Bags, kind: torch.dtype) -> None:
+        self.bags, self.kind = bags, kind
+        self.room = self.half_way = torch.empty(0)
+
+    def __call__(self, bag: int) -> Float[Tensor, "patch feature"]:
+        """The bag; a view of its file, where it needs no conversion."""
+        patches = self.bags.patches[bag]
+        if patches.dtype == self.kind:
+            return patches
+        if patches.device.type != "cpu":
+            return patches.to(self.kind)
+        if not len(self.room):
+            # Size for the largest: pages that a small bag does not reach are never touched.
+            features, longest = patches.shape[1], max(self.bags.lengths)
+            self.room = torch.empty(longest, features, dtype=self.kind)
+            self.half_way = torch.empty(min(longest, ROWS_HALF_WAY), features)
+        room = self.room[: len(patches)]
+        if self.kind != torch.bfloat16 or patches.dtype == torch.float32:
+            return room.copy_(patches)
+        # By way of 32 bits, which processors convert from and to several at once.
+        for some, place in zip(patches.split(ROWS_HALF_WAY), room.split(ROWS_HALF_WAY), strict=True):
+            place.copy_(self.half_way[: len(some)].copy_(some))
+        return room
 
 
 def _kind(bags: Bags, weight: Tensor) -> torch.dtype:

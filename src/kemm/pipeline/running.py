@@ -26,7 +26,7 @@ from kemm.core.files import (
 from kemm.core.provenance import environment, fingerprint
 from kemm.core.store import Store
 from kemm.core.study_file import FILE_NAME
-from kemm.execution import Mapper, compute_on_one_thread, make_mapper
+from kemm.execution import Mapper, make_mapper, settle_process
 from kemm.modalities.reports.counting import count_reports
 from kemm.modalities.slides import probe_slides
 from kemm.pipeline.inputs import Inputs, describe, look_at_inputs, read_inputs
@@ -158,7 +158,7 @@ class _Run:
         self._timed("train", lambda: self._train(context))
         frame, explained = self._collect(context)
         predictions = Predictions(frame, data.cohort, self.inputs.folds)
-        compute_on_one_thread()  # wherever the tasks ran, what comes of them has the same bytes
+        settle_process()  # wherever the tasks ran, what comes of them has the same bytes
         evaluation = self._timed("evaluate", lambda: self._evaluate(data, context, predictions))
         explanation = build_explanation(
             Findings.of(explained),
