@@ -59,7 +59,7 @@ def test_a_run_is_told_how_far_networks_are_on_every_engine(
     memory = [line for line in told.lines if line.startswith("memory:")]
     assert len(memory) == 1
     assert re.search(
-        r"training step takes about \d+ MB of patches in each process \(\d+ cases of at most", memory[0]
+        r"patches take up to [\d.]+ MB in each process in a training step \(\d+ cases of at most", memory[0]
     )
 
 

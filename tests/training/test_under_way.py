@@ -11,11 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from small_study import crossval, run_unit, small_study, specs
+from small_study import crossval, run_unit, small_study
 
 from kemm.training import under_way
 from kemm.training.crossval import Task
-from kemm.training.memory import step_memory
 from kemm.training.under_way import FOLDER, Training, Watch, peak_bytes, telling
 
 BEGUN = Training(model="kemm", fold=1, epochs=40, cases=300)
@@ -164,21 +163,3 @@ def test_memory_is_that_of_the_process_not_of_its_parent() -> None:
     assert here is not None
     assert here > big.nbytes
     assert there < here - big.nbytes / 2
-
-
-def test_memory_of_a_step_by_hand(tmp_path: Path) -> None:
-    context = crossval(small_study(80).data, tmp_path)
-    found = step_memory(context)
-    assert found is not None
-    # 40 training cases in one step; 3 networks, each with two thirds of them; bags of at most 6 patches, 5 numbers.
-    bags = context.data.slides
-    assert bags is not None
-    lengths = (bags.offsets[1:] - bags.offsets[:-1]).clip(max=6)
-    mean = float(lengths.mean())
-    assert (found.cases, found.networks, found.patches, found.features) == (40, 3, 6, 5)
-    assert found.step == pytest.approx(4 * mean * (40 * 5 + 3 * 40 * 2 / 3 * 8), rel=1e-6)
-
-
-def test_without_slides_there_is_no_such_memory(tmp_path: Path) -> None:
-    without = crossval(small_study(40).data, tmp_path, models=specs(("covariates", "age+sex", "report")))
-    assert step_memory(without) is None

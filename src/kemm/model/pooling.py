@@ -17,8 +17,6 @@ LARGEST_ADAPTED = 2**25
 """Numbers that a bag becomes by way of adapters at once."""
 ROWS_HALF_WAY = 2**12
 """Patches that are brought to 32 bits at once, on their way from one half precision to the other."""
-LARGEST_KEPT = 2**29
-"""Bytes that a step keeps of adapted patches for its way back; beyond it they are made again there."""
 
 
 def pool(
@@ -143,7 +141,7 @@ class _Pool(torch.autograd.Function):
                 pooled[case] = (attention @ part).to(query.dtype)
                 looked.append(attention)
             kept_bytes += adapted.nbytes + sum(one.nbytes for one in looked)
-            if kept_bytes <= LARGEST_KEPT:
+            if kept_bytes <= bags.keep:
                 before += [adapted, *looked]
                 ctx.kept_bags += 1
         ctx.bags, ctx.plan, ctx.linear = bags, plan, linear
@@ -201,7 +199,7 @@ class _Look(torch.autograd.Function):
             attention = _attention(query[at].to(kind).flatten(0, 1), patches)
             seen[at] = (attention @ patches).to(query.dtype).view(-1, *query.shape[1:])
             kept_bytes += attention.nbytes
-            if kept_bytes <= LARGEST_KEPT:
+            if kept_bytes <= bags.keep:
                 before.append(attention)
         ctx.bags, ctx.kept = bags, len(before)
         ctx.save_for_backward(query, seen, *before)

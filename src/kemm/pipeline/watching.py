@@ -9,7 +9,6 @@ from pathlib import Path
 
 from kemm.pipeline.progress import Step, size
 from kemm.training.crossval import Crossval
-from kemm.training.memory import step_memory
 from kemm.training.under_way import Watch
 
 SECONDS_A_LOOK = 1.0
@@ -38,12 +37,19 @@ def watching(store: Path, keys: Collection[str], step: Step) -> Iterator[None]:
 
 
 def describe_memory(context: Crossval) -> list[str]:
-    """A line on the memory that training on slides will need in each process; none without slides."""
-    one = step_memory(context)
-    if one is None:
+    """A line on the memory that training on slides will need in each process; none without slides.
+
+    Raises:
+        UsageError: More than `training.memory_gb`.
+    """
+    needs = [memory for spec in context.models if (memory := context.memory(spec)) is not None]
+    if not needs:
         return []
+    for one in needs:
+        one.require()
+    one = max(needs, key=lambda memory: memory.peak)
     return [
-        f"memory: a training step takes about {size(one.step)} of patches in each process ({one.cases} cases of at most "
-        f"{one.patches:,} patches, {one.features:,} numbers each, {one.networks} networks of width {one.width}), "
-        f"a prediction {size(one.prediction)}; all else about {BESIDE}"
+        f"memory: patches take up to {size(one.step)} in each process in a training step ({one.cases} cases of at most "
+        f"{one.patches:,} patches, {one.width:,} numbers each, {one.networks} networks side by side), "
+        f"{size(one.prediction)} in a prediction; all else about {BESIDE}"
     ]

@@ -29,6 +29,7 @@ from kemm.training.device import resolve_device, resolve_precision
 from kemm.training.features import CaseFeatures, FeaturesConfig, FoldTransforms
 from kemm.training.fitted import FittedFold
 from kemm.training.linear import Stack
+from kemm.training.memory import StepMemory, step_memory
 from kemm.training.occlusion import Explained, explain
 from kemm.training.patch_attention import write_patch_attention
 from kemm.training.reading import Reader
@@ -108,7 +109,7 @@ class Crossval:
         ]
         if spec.is_network:
             # Where and in which company networks are computed changes rounding only; how precisely, more.
-            training = self.training.model_dump(exclude={"device", "one_pass", "precision"})
+            training = self.training.model_dump(exclude={"device", "one_pass", "precision", "memory_gb"})
             precision = resolve_precision(self.training.precision, resolve_device(self.training.device))
             parts += [self.model.model_dump(), training, str(precision), spec == self.models[-1]]
             parts += [len(cohort), self.steps, list(fold.train)]
@@ -117,11 +118,40 @@ class Crossval:
                 parts.append([cohort.months[test].tolist(), cohort.event[test].tolist()])
         return fingerprint(*parts)
 
+    def memory(self, spec: ModelSpec) -> StepMemory | None:
+        """What patches take where `spec` is trained; None where it reads none."""
+        slides, training = self.data.slides, self.training
+        if slides is None or not spec.is_network or "slides" not in spec.inputs:
+            return None
+        parts = training.inner_parts if training.selection != OPTIMISTIC else 1
+        networks = len(training.seeds) * parts
+        # Side by side, all go through the training cases in one order, each without its held-out part.
+        cases = -(-max(len(fold.train) for fold in self.folds) // self.steps)
+        if self.one_pass == "run":
+            networks, cases = networks * len(self.folds), -(-len(self.data.cohort) // self.steps)
+        elif self.one_pass == "network":
+            networks = 1
+        return step_memory(
+            np.diff(slides.offsets),
+            slides.features.dtype if slides.means is not None else np.dtype(np.float32),
+            slides.width,
+            training=training,
+            precision=resolve_precision(training.precision, resolve_device(training.device)),
+            cases=min(cases, len(self.data.cohort)),
+            networks=[0 if self.model.linear_adapter else self.model.width] * networks,
+        )
+
+    @property
+    def one_pass(self) -> str:
+        """Which networks are computed in one pass: those of the "run", of a "fold", or each "network" by itself."""
+        asked = self.training.one_pass
+        if asked != "auto":
+            return asked
+        return "fold" if resolve_device(self.training.device).type == "cpu" else "run"
+
     def work(self, tasks: Sequence[Task]) -> list[Work]:
         """The units, grouped into what is done in one go."""
-        one_pass = self.training.one_pass
-        if one_pass == "auto":
-            one_pass = "fold" if resolve_device(self.training.device).type == "cpu" else "run"
+        one_pass = self.one_pass
         found: list[Work] = []
         for task in tasks:
             if self.spec(task.model).is_network and one_pass == "run":
@@ -248,7 +278,10 @@ def untrained(context: Crossval, shared: FittedFold, spec: ModelSpec) -> list[Se
     found = []
     for seed in context.training.seeds:
         stack, offset, crossed = _offset(shared, spec, seed)
+        memory = context.memory(spec)
         reader = Reader(shared.features, spec.inputs, offset, precision)
+        if memory is not None:
+            reader = replace(reader, keep=memory.keep)
         learning = replace(reader, offset=_learning_offset(context, shared, crossed, offset))
         members = _members(context, shared.features, spec, outer, fold, shared.event, seed)
         found.append(Seeded(seed, stack, Ensemble(members, reader, learning)))

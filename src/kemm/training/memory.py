@@ -1,69 +1,123 @@
-"""How much memory a training step will need, before it is needed."""
+"""How much memory the patches of a training step need, and how much of it is left to be quicker with."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
-from kemm.model.pooling import LARGEST_KEPT
-from kemm.training.crossval import Crossval
+from kemm.core.errors import UsageError
+from kemm.model.pooling import LARGEST_ADAPTED, ROWS_HALF_WAY
 from kemm.training.together import PATCHES_AT_ONCE
+from kemm.training.trainer import TrainingConfig
 
 FLOAT = 4
+GB = 10**9
 
 
 @dataclass(frozen=True)
 class StepMemory:
-    """What the patches of a step take, in bytes; the process itself and all other inputs come on top."""
+    """What patches take, in bytes; the process itself and all other inputs come on top.
 
-    step: int
-    """Of training: the features of its bags, and for each network what its adapter makes of them, kept for the way
-    back."""
+    Counted: the features of a step's bags as they are stored, once for all networks; the largest bag in the
+    precision of products and what the adapters of all networks make of it, thrice (before and after its
+    non-linearity, and its gradient); and what is kept of adapted patches for the way back. Attention's scores, which
+    are few beside adapted patches, are not.
+    """
+
+    features: int
+    """Of the bags of a step, the largest ones the cohort has."""
+    one_bag: int
+    """While the largest bag is worked on."""
     prediction: int
     """When the held-out cases are predicted, after each epoch."""
+    limit: int
+    """`training.memory_gb`."""
+    would_keep: int
+    """Of adapted patches, if memory allows."""
     patches: int
     """Of a case in a training step, the most."""
     cases: int
     """Whose bags a step reads."""
-    features: int
+    width: int
     """Numbers a patch."""
     networks: int
-    width: int
+
+    @property
+    def keep(self) -> int:
+        """What a step keeps of adapted patches for its way back; the rest is made again there."""
+        return max(0, min(self.would_keep, self.limit - self.features - self.one_bag))
+
+    @property
+    def step(self) -> int:
+        """Of training, at most."""
+        return self.features + self.one_bag + self.keep
 
     @property
     def peak(self) -> int:
-        """The larger of the two."""
+        """The larger of training and prediction."""
         return max(self.step, self.prediction)
 
+    def require(self) -> None:
+        """Refuse what does not fit.
 
-def step_memory(context: Crossval) -> StepMemory | None:
-    """Of one unit of the main model; None where no patches are read.
+        Raises:
+            UsageError: Patches need more than `training.memory_gb`, whatever is kept.
+        """
+        if self.peak <= self.limit:
+            return
+        lower = f"lower training.patches (a case has up to {self.patches:,} a step) or training.batch, or "
+        raise UsageError(
+            f"patches need {self.peak / GB:.2g} GB of memory in each process, and training.memory_gb allows "
+            f"{self.limit / GB:.3g}: {lower if self.step >= self.prediction else ''}raise training.memory_gb to "
+            f"{self.peak / GB + 0.1:.1f}."
+        )
 
-    Counted: features as they are stored, once for all networks; each network's adapted patches, of its own cases, as
-    far as they are kept for the way back.
-    Not counted: attention's scores and one bag's work, which come and go.
+
+def step_memory(
+    lengths: NDArray[np.int64],
+    stored: np.dtype[np.generic],
+    features: int,
+    *,
+    training: TrainingConfig,
+    precision: torch.dtype,
+    cases: int,
+    networks: Sequence[int],
+) -> StepMemory:
+    """What patches take in a process that trains.
+
+    Args:
+        lengths: patches of each case.
+        stored: of a number of the feature store.
+        features: numbers a patch.
+        cases: in a step, all networks together.
+        networks: the width of each network's adapted patches; 0 where patches are not adapted.
     """
-    slides, training, model = context.data.slides, context.training, context.model
-    if slides is None or not any(spec.is_network and "slides" in spec.inputs for spec in context.models):
-        return None
-    lengths = np.diff(slides.offsets)
     drawn = lengths if training.patches is None else np.minimum(lengths, training.patches)
+    largest = np.sort(drawn)[::-1][:cases]
+    size = torch.tensor([], dtype=precision).element_size()
+    whole = int(lengths.max())
+    at_once = min(max(PATCHES_AT_ONCE, whole), int(lengths.sum()))
     parts = 1 if training.selection != "inner" else training.inner_parts
-    # All networks go through the training cases in one order, each without its held-out part.
-    cases = -(-max(len(fold.train) for fold in context.folds) // context.steps)
-    own = cases * (1 - 1 / parts) if parts > 1 else cases
-    networks = len(training.seeds) * parts
-    mean, width = float(drawn.mean()), 0 if model.linear_adapter else model.width
-    at_once = min(max(PATCHES_AT_ONCE, int(lengths.max())), int(lengths.sum()))
-    stored = slides.features.dtype.itemsize if slides.means is not None else FLOAT
-    adapted = min(mean * networks * own * width * FLOAT, LARGEST_KEPT)
+    share = 1 - 1 / parts if parts > 1 else 1.0
     return StepMemory(
-        step=round(mean * cases * slides.width * stored + adapted),
-        prediction=at_once * (slides.width * stored + width * FLOAT),
+        features=int(largest.sum()) * features * stored.itemsize,
+        one_bag=_one_bag(int(drawn.max()), features, networks, size),
+        prediction=at_once * features * stored.itemsize + _one_bag(whole, features, networks, size),
+        limit=round(training.memory_gb * GB),
+        would_keep=round(int(largest.sum()) * sum(networks) * share) * size,
         patches=int(drawn.max()),
         cases=cases,
-        features=slides.width,
-        networks=networks,
-        width=model.width,
+        width=features,
+        networks=len(networks),
     )
+
+
+def _one_bag(patches: int, features: int, networks: Sequence[int], size: int) -> int:
+    # As many networks at once as LARGEST_ADAPTED lets, but one at least.
+    adapted = min(patches * sum(networks), max(LARGEST_ADAPTED, patches * max(networks)))
+    half_way = FLOAT if size == 2 else 0
+    return patches * features * size + min(patches, ROWS_HALF_WAY) * features * half_way + 3 * adapted * size

@@ -39,6 +39,8 @@ class Reader:
     """Log risk known beforehand, in the order of the features' cases."""
     precision: torch.dtype = torch.float32
     """Of patches."""
+    keep: int = 2**29
+    """Bytes of adapted patches, see `Bags.keep`."""
 
     def batch(self, rows: Sequence[int], patches: int | None = None, epoch: int | None = None) -> CaseBatch:
         """The cases at rows of the cohort; at most `patches` patches of each, drawn by epoch and row."""
@@ -87,13 +89,20 @@ class Reader:
             bags.append(pieces[0] if len(pieces) == 1 else np.concatenate(pieces))
         if slides.means is None:
             measured = tuple(torch.from_numpy(scaler(bag.astype(np.float32))) for bag in bags)
-            return Bags(measured, precision=self.precision)
+            return Bags(measured, precision=self.precision, keep=self.keep)
         return Bags(
             tuple(map(torch.from_numpy, bags)),
             torch.from_numpy(scaler.mean)[None],
             torch.from_numpy(scaler.scale)[None],
             self.precision,
+            self.keep,
         )
+
+    def expect(self, row: int, patches: int | None, epoch: int | None) -> None:
+        """Have a case's patches read from disk meanwhile."""
+        if self.features.slides is not None:
+            for start, stop in self._pieces(row, patches, epoch):
+                self.features.slides.expect(start, stop)
 
     def _pieces(self, row: int, patches: int | None, epoch: int | None) -> list[tuple[int, int]]:
         """Rows of the packed features, from and to, in their order."""
@@ -133,6 +142,15 @@ def side_by_side(
     )
 
 
+def expect(
+    readers: Sequence[CaseReader], rows: Sequence[Sequence[int]], patches: int | None, epoch: int | None
+) -> None:
+    """Have the patches of a batch read from disk meanwhile, which `side_by_side` will be asked for next."""
+    for reader in _shared(readers)[:1]:
+        for row in sorted({row for some in rows for row in some}):
+            reader.expect(row, patches, epoch)
+
+
 def _shared(readers: Sequence[CaseReader]) -> list[Reader]:
     """The readers, if they read the same bags and bring them to scale by weights; else none."""
     found = [one for one in readers if isinstance(one, Reader) and one.has_slides]
@@ -156,6 +174,7 @@ def _shared_bags(
         torch.from_numpy(np.stack([one.mean for one in scalers if one is not None])),
         torch.from_numpy(np.stack([one.scale for one in scalers if one is not None])),
         readers[0].precision,
+        readers[0].keep,
         tuple(bag for some in rows for bag in ([bag_of[row] for row in some] + [-1] * (most - len(some)))),
     )
 
@@ -176,6 +195,7 @@ def _bags_apart(batches: Sequence[CaseBatch], most: int) -> dict[str, Bags]:
             torch.cat([one.mean for one in scaled if one.mean is not None]) if scaled else None,
             torch.cat([one.scale for one in scaled if one.scale is not None]) if scaled else None,
             bags[0].precision,
+            bags[0].keep,
             tuple(bag_of),
         )
     return found

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from kemm.model.batch import CaseBatch, Tokens
 from kemm.model.survival_model import SurvivalModel
-from kemm.training.reading import CaseReader, side_by_side
+from kemm.training.reading import CaseReader, expect, side_by_side
 from kemm.training.stacking import Noise, NotStackable, alone, stack
 
 CPU = torch.device("cpu")
@@ -103,16 +103,22 @@ class Together:
             positions = np.argsort([place[int(row)] for row in one.rows], kind="stable")
             parts.append(np.array_split(positions, steps))
         self.body.train()
+        readers = [one.reader for one in self.learners]
         for step in range(steps):
+            if step + 1 < steps:
+                expect(readers, self._rows([part[step + 1] for part in parts]), patches, number)
             self.noise.at(number * STEPS_AN_EPOCH + step)
             self._step([part[step] for part in parts], number, patches, token_dropout)
         self._write_back()
 
+    def _rows(self, chosen: Sequence[NDArray[np.int64]]) -> list[list[int]]:
+        return [one.rows[part].tolist() for one, part in zip(self.learners, chosen, strict=True)]
+
     def _step(
         self, chosen: Sequence[NDArray[np.int64]], epoch: int, patches: int | None, token_dropout: float
     ) -> None:
-        rows = [one.rows[part].tolist() for one, part in zip(self.learners, chosen, strict=True)]
-        batch = side_by_side([one.reader for one in self.learners], rows, patches, epoch).to(self.device)
+        readers, rows = [one.reader for one in self.learners], self._rows(chosen)
+        batch = side_by_side(readers, rows, patches, epoch).to(self.device)
         scores = self.body.branch_scores(drop_tokens(batch, token_dropout, self.noise))
         offsets = None if batch.offset is None else batch.offset.chunk(len(chosen))
         total = scores.new_zeros(())
@@ -257,8 +263,11 @@ def predict(
     scores: list[list[Tensor]] = [[] for _ in models]
     offsets: list[list[Tensor]] = [[] for _ in models]
     with torch.inference_mode():
-        for start, stop in _pieces(readers, wanted, at_once):
+        pieces = _pieces(readers, wanted, at_once)
+        for (start, stop), after in zip(pieces, [*pieces[1:], None], strict=True):
             part = [some[start:stop] for some in wanted]
+            if after is not None:
+                expect(readers, [some[slice(*after)] for some in wanted], None, None)
             batch = side_by_side(readers, part, None, None)
             said = body.branch_scores(batch.to(device)).cpu().chunk(len(models))
             known = None if batch.offset is None else batch.offset.chunk(len(models))

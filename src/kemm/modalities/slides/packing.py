@@ -6,6 +6,7 @@ A case's slides lie side by side, so that training reads its bag in one piece.
 from __future__ import annotations
 
 import hashlib
+import mmap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,16 @@ class SlideBags:
     def bag(self, row: int) -> NDArray[np.float32]:
         """All patches of a case, (patch, width)."""
         return np.asarray(self.features[self.offsets[row] : self.offsets[row + 1]], dtype=np.float32)
+
+    def expect(self, start: int, stop: int) -> None:
+        """Have the system read these rows of `features` while something else is computed: they are wanted next."""
+        mapped = getattr(self.features, "_mmap", None)
+        if mapped is None or start >= stop or not hasattr(mmap, "MADV_WILLNEED"):
+            return
+        assert isinstance(self.features, np.memmap)
+        row, header = self.features.strides[0], self.features.offset % mmap.ALLOCATIONGRANULARITY
+        first = (header + start * row) // mmap.PAGESIZE * mmap.PAGESIZE
+        mapped.madvise(mmap.MADV_WILLNEED, first, header + stop * row - first)
 
     def slides_of(self, row: int) -> tuple[PackedSlide, ...]:
         """Whose patches a case's are, as far as known."""

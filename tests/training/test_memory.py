@@ -1,0 +1,133 @@
+"""The memory that patches take: by hand, bounded by a setting, and read from disk before its turn."""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_study import crossval, small_study, specs
+
+from kemm.core.errors import UsageError
+from kemm.modalities.slides import SlideBags
+from kemm.training.crossval import Task, Work, fitted, read_unit, run_work, untrained
+from kemm.training.memory import StepMemory
+from kemm.training.reading import Reader
+from kemm.training.together import Learner, Optimiser, Together
+
+
+def test_memory_of_a_step_by_hand(tmp_path: Path) -> None:
+    context = crossval(small_study(80).data, tmp_path)
+    found = context.memory(context.models[-1])
+    assert found is not None
+    # 40 training cases in one step; 3 networks of width 8, each with two thirds of them; bags of at most 6 patches,
+    # 5 numbers of 4 bytes.
+    bags = context.data.slides
+    assert bags is not None
+    drawn = sorted((bags.offsets[1:] - bags.offsets[:-1]).clip(max=6))[-40:]
+    assert (found.cases, found.networks, found.patches, found.width) == (40, 3, 6, 5)
+    assert found.features == 4 * 5 * sum(drawn)
+    assert found.keep == pytest.approx(4 * 3 * 8 * sum(drawn) * 2 / 3, abs=4)
+    assert found.one_bag == 4 * (6 * 5 + 3 * 6 * 3 * 8)
+    assert found.step == found.features + found.keep + found.one_bag
+
+
+def test_what_is_kept_is_cut_to_the_memory_allowed_and_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+    context = crossval(small_study(80).data, tmp_path)
+
+    def allowed(count: int) -> StepMemory:
+        training = context.training.model_copy(update={"memory_gb": count / 1e9})
+        found = replace(context, training=training).memory(context.models[-1])
+        assert found is not None
+        return found
+
+    whole = allowed(10**9)
+    least = whole.features + whole.one_bag
+    assert whole.keep == whole.would_keep > 100
+    some = allowed(max(least + 100, whole.prediction))
+    assert some.keep == some.limit - least
+    some.require()
+    with pytest.raises(
+        UsageError, match=r"patches need .* GB .* training.memory_gb allows .*: .*raise training.memory_gb to"
+    ):
+        allowed(1000).require()
+
+
+def test_numbers_are_the_same_whatever_is_kept(tmp_path: Path) -> None:
+    context = crossval(small_study(40).data, tmp_path)
+    spec, fold = context.models[-1], context.folds[0]
+    frames = []
+    for keep in (0.0, 10.0):
+        training = context.training.model_copy(update={"memory_gb": 4.0, "epochs": 2})
+        one = replace(context, training=training, store=tmp_path / str(keep))
+        found = one.memory(spec)
+        assert found is not None
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(StepMemory, "keep", int(keep * 1e9))
+            run_work(one, Work(spec.name, (fold.index,)))
+        frames.append(read_unit(one, Task(fold.index, spec.name))[0])
+    pd.testing.assert_frame_equal(*frames)
+
+
+def test_without_slides_there_is_no_such_memory(tmp_path: Path) -> None:
+    without = crossval(small_study(40).data, tmp_path, models=specs(("covariates", "age+sex", "report")))
+    assert all(without.memory(spec) is None for spec in without.models)
+
+
+class Recorded:
+    """A memory map that notes what is asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, int, int]] = []
+
+    def madvise(self, advice: int, first: int, length: int) -> None:
+        self.asked.append((advice, first, length))
+
+
+def test_rows_that_are_wanted_next_are_asked_of_the_system_by_whole_pages(tmp_path: Path) -> None:
+    np.save(tmp_path / "packed.npy", np.zeros((5000, 7), dtype=np.float16))
+    features = np.load(tmp_path / "packed.npy", mmap_mode="c")
+    bags = SlideBags(features, np.array([0, 5000]))
+    bags.expect(1000, 2000)  # the real map takes it
+    features._mmap = recorded = Recorded()
+    bags.expect(1000, 2000)
+    bags.expect(7, 7)
+    ((advice, first, length),) = recorded.asked
+    begin, end = features.offset + 1000 * 14, features.offset + 2000 * 14
+    assert advice == mmap.MADV_WILLNEED
+    assert first % mmap.PAGESIZE == 0
+    assert begin - mmap.PAGESIZE < first <= begin
+    assert first + length == end
+
+
+def test_a_step_asks_for_the_patches_of_the_next_before_it_computes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = crossval(small_study(40).data, tmp_path)
+    assert context.data.slides is not None
+    encoded = replace(context.data.slides, means=np.zeros((40, 5), dtype=np.float32))
+    context = replace(context, data=replace(context.data, slides=encoded))
+    ensemble = untrained(context, fitted(context, context.folds[0]), context.models[-1])[0].ensemble
+    learners = [
+        Learner(one.model, ensemble.learning, one.fit.rows, one.fit.months, one.fit.event, one.seed)
+        for one in ensemble.members
+    ]
+    told: list[tuple[str, Any]] = []
+    monkeypatch.setattr(Reader, "expect", lambda self, row, *how: told.append(("expect", (row, how))))
+    read = Reader.slides
+
+    def slides(self: Reader, rows: list[int], *how: Any) -> Any:
+        told.append(("read", [(row, how) for row in rows]))
+        return read(self, rows, *how)
+
+    monkeypatch.setattr(Reader, "slides", slides)
+    Together(learners, Optimiser(1e-3, 0.0)).epoch(3, range(40), 3, patches=2, token_dropout=0.0)
+    reads = [place for place, (what, _) in enumerate(told) if what == "read"]
+    assert len(reads) == 3
+    for before, after in zip([-1, *reads], reads[1:], strict=False):
+        expected = [one for what, one in told[before + 1 : after] if what == "expect"]
+        assert expected[: len(told[after][1])] == told[after][1]
