@@ -9,6 +9,9 @@ from typing import Literal
 from kemm.core.settings import Section
 from kemm.model.kemm import ModelConfig
 
+Role = Literal["kemm", "comparator", "control", "baseline", "ablation"]
+"""A control shows what no medicine can; a baseline is a network of the field; an ablation is KEMM without a part."""
+Method = Literal["ridge", "elastic-net", "boosting"]
 KAPLAN_MEIER = "kaplan-meier"
 CLINICAL = "clinical"
 
@@ -27,16 +30,22 @@ class ModelSpec:
     name: str
     title: str
     description: str
-    role: Literal["kemm", "comparator", "control"]
+    role: Role
     inputs: tuple[str, ...]
     """Of: covariates, report, background, genes, slides, site."""
     views: tuple[str, ...]
     """Linear views: the whole of a comparator, the offset of a network."""
+    network: str | None = None
+    """"kemm", or the name of one of the field's networks; None for what is not trained by gradient descent."""
+    model: ModelConfig | None = None
+    """Of a KEMM whose settings are not the study's."""
+    method: Method = "ridge"
+    """How what is no network is fitted to its views."""
 
     @property
     def is_network(self) -> bool:
         """Whether it is trained by gradient descent, once a seed."""
-        return self.role == "kemm"
+        return self.network is not None
 
 
 _COMPARATORS = (
@@ -170,7 +179,8 @@ def _networks(
                 description="Knowledge-enhanced network without clinical covariates.",
                 role="kemm",
                 inputs=inputs,
-                views=_offset_views(inputs, model),
+                views=offset_views(inputs, model),
+                network="kemm",
             )
         )
     if has_covariates:
@@ -182,13 +192,15 @@ def _networks(
                 description="Knowledge-enhanced network with clinical covariates.",
                 role="kemm",
                 inputs=inputs,
-                views=_offset_views(inputs, model),
+                views=offset_views(inputs, model),
+                network="kemm",
             )
         )
     return specs
 
 
-def _offset_views(inputs: Collection[str], model: ModelConfig) -> tuple[str, ...]:
+def offset_views(inputs: Collection[str], model: ModelConfig) -> tuple[str, ...]:
+    """The linear views whose stack a network of these inputs adds to."""
     if model.offset == "none":
         return ()
     if model.offset == "clinical":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,11 @@ class Crossval:
     model: ModelConfig
     training: TrainingConfig
     store: Path
+    baselines: BaselinesConfig = field(default_factory=BaselinesConfig)
+
+    def settings(self, spec: ModelSpec) -> ModelConfig | BaselinesConfig:
+        """The settings of a network."""
+        return (spec.model or self.model) if spec.network == KEMM_NETWORK else self.baselines
 
     def tasks(self) -> list[Task]:
         """Every unit, fold by fold: a process keeps what is fitted on a fold, for all models."""
@@ -102,7 +107,7 @@ class Crossval:
                 cohort.months[list(fold.train)].tolist(),
                 cohort.event[list(fold.train)].tolist(),
             ],
-            [spec.name, list(spec.inputs), list(spec.views), spec.role],
+            [spec.name, list(spec.inputs), list(spec.views), spec.network, spec.method],
             self.features.model_dump(),
             self.text.model_dump(),
             self.genomics.model_dump() if self.genomics else None,
@@ -111,7 +116,9 @@ class Crossval:
             # Where and in which company networks are computed changes rounding only; how precisely, more.
             training = self.training.model_dump(exclude={"device", "one_pass", "precision", "memory_gb"})
             precision = resolve_precision(self.training.precision, resolve_device(self.training.device))
-            parts += [self.model.model_dump(), training, str(precision), spec == self.models[-1]]
+            settings = self.settings(spec).model_dump()
+            heads = self.model.model_dump(include={"head", "intervals", "learn_beyond"})
+            parts += [settings, heads, training, str(precision), spec == self.models[-1]]
             parts += [len(cohort), self.steps, list(fold.train)]
             if self.training.selection == OPTIMISTIC:
                 test = list(fold.test)
@@ -283,7 +290,7 @@ def untrained(context: Crossval, shared: FittedFold, spec: ModelSpec) -> list[Se
         if memory is not None:
             reader = replace(reader, keep=memory.keep)
         learning = replace(reader, offset=_learning_offset(context, shared, crossed, offset))
-        members = _members(context, shared.features, spec, outer, fold, shared.event, seed)
+        members = _members(context, shared, spec, outer, seed)
         found.append(Seeded(seed, stack, Ensemble(members, reader, learning)))
     return found
 
@@ -386,35 +393,43 @@ def _write_network(
 
 def _members(
     context: Crossval,
-    features: CaseFeatures,
+    shared: FittedFold,
     spec: ModelSpec,
     outer: Outcomes,
-    fold: Fold,
-    event: NDArray[np.bool_],
     seed: int,
 ) -> list[Member]:
     """The networks of one seed: each is fitted on all but one part of the training part, and held to that part."""
     cohort, count = context.data.cohort, context.training.inner_parts
-    held = [outer.take(part) for part in inner_parts(event, count, seed)]
+    parts = list(inner_parts(shared.event, count, seed))
     everything = np.arange(len(outer))
-    fits = [outer.take(np.setdiff1d(everything, part)) for part in inner_parts(event, count, seed)]
+    held = [outer.take(part) for part in parts]
+    fits = [outer.take(np.setdiff1d(everything, part)) for part in parts]
     if context.training.selection == OPTIMISTIC:
-        held, fits = [Outcomes.of(fold.test, cohort.months, cohort.event)], [outer]
+        held, fits = [Outcomes.of(shared.fold.test, cohort.months, cohort.event)], [outer]
     return [
         Member(
-            new_model(context, features, spec, outer, 1000 * seed + number), fit, select, 1000 * seed + number
+            new_model(context, shared, spec, outer, 1000 * seed + number), fit, select, 1000 * seed + number
         )
         for number, (fit, select) in enumerate(zip(fits, held, strict=True))
     ]
 
 
 def new_model(
-    context: Crossval, features: CaseFeatures, spec: ModelSpec, outer: Outcomes, seed: int
+    context: Crossval, shared: FittedFold, spec: ModelSpec, outer: Outcomes, seed: int
 ) -> SurvivalModel:
     """An untrained network for the training part `outer`."""
     torch.manual_seed(seed)
-    edges = discrete_time.fit_intervals(outer.months, outer.event, context.model.intervals)
-    model = build_kemm(context.model, features.inputs(spec.inputs), edges)
+    settings = spec.model or context.model
+    edges = discrete_time.fit_intervals(outer.months, outer.event, settings.intervals)
+    inputs = shared.features.inputs(spec.inputs)
+    if spec.network == KEMM_NETWORK:
+        model: SurvivalModel = build_kemm(settings, inputs, edges)
+    else:
+        assert spec.network is not None
+        baseline = BASELINES[spec.network]
+        if baseline.needs_prototypes:
+            inputs = replace(inputs, prototypes=torch.from_numpy(shared.prototypes(context.baselines.prototypes)))
+        model = baseline.build(context.baselines, inputs, build_head(settings, edges))
     model.head.start_at(outer.months, outer.event)
     return model
 
