@@ -13,8 +13,9 @@ from kemm.model.heads import SurvivalHead
 
 ENTROPY = 0.1
 """Weight of the plan's entropy, where costs are between 0 and 2."""
-STEPS = 30
-"""Scalings of both marginals before the last one, which has a gradient."""
+STEPS = 15
+"""Scalings of both marginals, before those with a gradient."""
+STEPS_WITH_GRADIENT = 3
 
 
 class TransportAttention(nn.Module):
@@ -57,7 +58,8 @@ def transport_plan(
     with torch.no_grad():
         for _ in range(STEPS):
             to_patch = _scaled(kernel, row, column, to_patch)
-    to_patch = _scaled(kernel, row, column, to_patch)
+    for _ in range(STEPS_WITH_GRADIENT):
+        to_patch = _scaled(kernel, row, column, to_patch)
     return _over(row, _times(kernel, to_patch))[:, :, None] * kernel * to_patch[:, None, :]
 
 
@@ -66,7 +68,8 @@ def _scaled(kernel: Tensor, row: Tensor, column: Tensor, to_patch: Tensor) -> Te
 
 
 def _times(matrix: Tensor, vector: Tensor) -> Tensor:
-    return (matrix @ vector[..., None]).squeeze(-1)
+    # The vector on the left: PyTorch is slow with a column on the right.
+    return (vector[:, None] @ matrix.mT).squeeze(1)
 
 
 def _over(mass: Tensor, total: Tensor) -> Tensor:
