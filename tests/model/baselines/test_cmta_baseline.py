@@ -70,23 +70,18 @@ def test_own_class_tokens_are_of_one_modality_and_translated_ones_of_both() -> N
 
 
 @pytest.mark.parametrize(
-    ("attention", "decoder", "unmoved_by"),
-    [
-        ("patches_for_genes", "gene_decoder", other_genes),
-        ("genes_for_patches", "slide_decoder", other_slides),
-    ],
+    ("attention", "decoder", "made_of"),
+    [("patches_for_genes", "gene_decoder", "slides"), ("genes_for_patches", "slide_decoder", "genes")],
 )
 def test_what_a_decoder_is_given_is_made_of_the_other_modality(
-    attention: str, decoder: str, unmoved_by: object
+    attention: str, decoder: str, made_of: str
 ) -> None:
     """With even attention, those that ask add nothing: what is decoded is the encoded other modality alone."""
     model, batch = cmta(), cases((5, 5), no_genes=())
     nn.init.zeros_(getattr(model, attention).query.weight)
     nn.init.zeros_(getattr(model, attention).query.bias)
-    assert callable(unmoved_by)
-    assert not moved(model, batch, unmoved_by(batch))[decoder]
-    other = other_slides if unmoved_by is other_genes else other_genes
-    assert moved(model, batch, other(batch))[decoder]
+    assert moved(model, batch, other_slides(batch))[decoder] == (made_of == "slides")
+    assert moved(model, batch, other_genes(batch))[decoder] == (made_of == "genes")
 
 
 def test_each_decoder_decodes_as_many_tokens_as_its_modality_has() -> None:
@@ -180,12 +175,13 @@ def test_networks_side_by_side_have_each_the_alignment_of_its_own_cases() -> Non
 
 
 def test_a_carried_loss_leaves_scores_and_adds_its_gradient() -> None:
-    scores, weight = torch.tensor([[1.0], [2.0]], requires_grad=True), torch.tensor([3.0], requires_grad=True)
+    scores = torch.tensor([[[1.0]], [[2.0]]], requires_grad=True)
+    weight = torch.tensor([3.0], requires_grad=True)
     said = carrying(scores, weight.square())
     assert torch.equal(said, scores)
     said.square().sum().backward()
     assert scores.grad is not None
-    assert scores.grad.tolist() == [[2.0], [4.0]]
+    assert scores.grad.tolist() == [[[2.0]], [[4.0]]]
     assert weight.grad is not None
     assert weight.grad.tolist() == [6.0]
 

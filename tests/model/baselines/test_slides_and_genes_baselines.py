@@ -21,7 +21,6 @@ def test_the_score_of_a_case_is_the_same_in_any_company(baseline: Baseline) -> N
     model, batch = awake(network(baseline)), cases()
     together = scores(model, batch)
     assert together.shape == (5, 1, 1)
-    assert together.abs().min() < 10
     assert torch.isfinite(together).all()
     alone = torch.cat([scores(model, take(batch, [case])) for case in range(5)])
     torch.testing.assert_close(alone, together, atol=1e-5, rtol=1e-5)

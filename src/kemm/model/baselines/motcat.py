@@ -25,7 +25,7 @@ class TransportAttention(nn.Module):
         """A token for each that asks: the mean of the tokens asked, weighed by the plan."""
         plan = transport_plan(cosine_cost(asking.values, asked.values), asking.present, asked.present)
         share = plan.sum(dim=2, keepdim=True)
-        seen = (plan / share.masked_fill(share == 0, 1)) @ asked.values
+        seen = _over(plan @ asked.values, share)
         return Tokens(seen, asking.present & asked.case_present[:, None])
 
 
@@ -52,7 +52,7 @@ def transport_plan(
         Cuturi (2013), Sinkhorn Distances, arXiv:1306.0895.
     """
     there = groups[:, :, None] & patches[:, None, :]
-    kernel = torch.exp(-cost / ENTROPY) * there
+    kernel = torch.exp(cost / -ENTROPY) * there
     row, column = _even(groups, kernel.dtype), _even(patches, kernel.dtype)
     to_patch = patches.to(kernel.dtype)
     with torch.no_grad():
