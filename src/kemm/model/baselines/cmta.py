@@ -45,19 +45,21 @@ class Summary(nn.Module):
 
 
 class CMTA(SurvivalModel):
-    """patches ─► encoder ─┬─► slides ────────────────────────────────────────────────────┐
-                        ├─► gene groups ask patches ─► decoder ─► genes, from slides ──┤  means of own
-                        ├─► patches ask gene groups ─► decoder ─► slides, from genes ──┤  and translated
-    genes ───► encoder ─┴─► genes ─────────────────────────────────────────────────────┘  ─► hidden layer ─► score
+    """Each modality is encoded, and translated into the other.
 
-    Each arrow that ends in a name is a class token. The alignment loss draws the translated class token to the own one, which
-    is held fixed (mean absolute difference; weight `ALIGNMENT`), over cases that have both modalities; it is
-    carried to the training loop by the scores (`carrying`), and takes no part in the choice of the epoch.
+    patches ─► encoder ─┬─► slides ───────────────────────────────────────────────────┐
+                        ├─► gene groups ask patches ─► decoder ─► genes, from slides ─┤ mean of own and translated
+                        ├─► patches ask gene groups ─► decoder ─► slides, from genes ─┤ of each ─► hidden layer ─► score
+    genes ───► encoder ─┴─► genes ────────────────────────────────────────────────────┘
 
-    Encoders and decoders have one layer each and exact attention: the paper's are of two, and attend to
-    patches by Nyström's approximation, with convolutions for the patches' places, which are not known here. Layers
-    over patches have no dropout but that of the patch layer. A translation needs both modalities: where one is absent,
-    so are both translations, and the other modality's own class token stands alone.
+    What has a name here, slides or genes, is a class token. The alignment loss draws the translated class token to the
+    own one, which is held fixed: the mean absolute difference, with weight `ALIGNMENT`, over cases that have both
+    modalities. The scores carry it to the training loop (`carrying`); it takes no part in the choice of the epoch.
+
+    Choices: encoders and decoders have one layer each. Attention among patches is exact, where the paper takes Nyström's
+    approximation, and patches have no positions. Layers over patches have no dropout but that of the patch layer.
+    A translation needs both modalities: where one is absent, so are both translations, and the other's own class
+    token stands alone.
 
     References:
         Zhou & Chen (2023), Cross-Modal Translation and Alignment for Survival Analysis, ICCV, arXiv:2309.12855.

@@ -15,8 +15,11 @@ from kemm.model.survival_model import SurvivalModel
 
 
 class Concatenation(SurvivalModel):
-    """slides ─► gated attention pooling ─┐
-    genes ──► self-normalising network ───┴─► hidden layer ─► score
+    """Slides and genes side by side.
+
+    slides ─► gated attention pooling ──┐
+                                        ├─► hidden layer ─► score
+    genes ──► self-normalising network ─┘
 
     The plainest way to use both, which every multimodal paper compares with. An absent modality is a vector of zeros.
 

@@ -38,15 +38,17 @@ class SummedUp(nn.Module):
 
 
 class MCAT(SurvivalModel):
-    """patches ─► layer ─────────────────┐
-                                      co-attention ─► transformer ─► pooling ─┐
-    gene groups ─► network of each ──┬───┘                                     ├─► hidden layer ─► score
-                                     └──────────────► transformer ─► pooling ─┘
+    """Gene groups look at the patches.
 
-    There are as many tokens after co-attention as gene groups: the study's, where the paper has six. Co-attention has
-    one head, as in the paper's equation. Transformer layers are this package's (norm first, GELU). A case
-    without genes is asked about by an average patient's groups, and its gene side is zero; a case without slides has
-    zero on the slides' side.
+    patches ─► layer ─────────────────┐
+                                      ├─► co-attention ─► transformer ─► pooling ─┐
+    gene groups ─► network of each ───┤                                           ├─► hidden layer ─► score
+                                      └─────────────────► transformer ─► pooling ─┘
+
+    After co-attention there are as many tokens as gene groups: the study's, where the paper has six. Co-attention has
+    one head, as in the paper's equation. Transformer layers are this package's (norm first, GELU), and none stands
+    between pooling and the hidden layer. For a case without genes an average patient's groups ask, and its gene side
+    is zero; a case without slides has zero on the slides' side.
 
     References:
         Chen et al. (2021), Multimodal Co-Attention Transformer for Survival Prediction in Gigapixel Whole Slide Images,

@@ -84,10 +84,10 @@ class MOTCat(MCAT):
     """MCAT, with optimal transport in place of attention.
 
     Attention lets every group look at the same few patches; here each patch's mass has to go somewhere, and each group
-    gets as much. The paper relaxes the patches' marginal (unbalanced transport), as it transports small random batches
-    of patches, and averages over these; here the whole bag is transported at once, with both marginals
-    kept. The cost is 1 - cosine, so that entropy weighs the same whatever the embeddings' lengths; as in the paper,
-    groups take the patches as they are, without a value layer.
+    gets as much. The paper transports small random batches of patches, with marginals relaxed for it (unbalanced
+    transport), and averages; here the whole bag is transported at once, with both marginals kept. Choices: the cost is
+    1 - cosine, so that entropy weighs the same whatever the embeddings' lengths; groups take the patches as they are,
+    without a value layer.
 
     References:
         Xu & Chen (2023), Multimodal Optimal Transport-based Co-Attention Transformer with Global Structure Consistency for

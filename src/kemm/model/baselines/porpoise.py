@@ -50,11 +50,14 @@ def kronecker(
 
 
 class Porpoise(SurvivalModel):
-    """slides ─► gated attention pooling ─► gate ─┐
-    genes ──► self-normalising network ──► gate ──┴─► Kronecker product ─► hidden layer ─► score
+    """Slides and genes multiplied.
 
-    The paper's fusion comes from Pathomic Fusion. Narrowing is to a quarter of the width (there, of larger widths, to
-    less); one hidden layer follows the product.
+    slides ─► gated attention pooling ──► gate ─┐
+                                                ├─► Kronecker product ─► hidden layer ─► score
+    genes ──► self-normalising network ─► gate ─┘
+
+    The paper's fusion is that of Pathomic Fusion. Choices: vectors are narrowed to a quarter of the width before the
+    product, and one hidden layer follows it.
 
     References:
         Chen et al. (2022), Pan-cancer integrative histology-genomic analysis via multimodal deep learning, Cancer Cell 40,

@@ -14,7 +14,9 @@ from kemm.model.survival_model import SurvivalModel
 
 
 class SNN(SurvivalModel):
-    """genes ─► linear, SELU, alpha dropout, twice ─► score
+    """Genes alone.
+
+    genes ─► linear, SELU, alpha dropout, twice ─► score
 
     The usual genes-only network of multimodal papers. It sees the features of the study's gene groups, end to end. The
     paper's layer count is a choice of each task; two is what multimodal papers take.

@@ -42,16 +42,18 @@ class PathwayAttention(nn.Module):
 
 
 class SurvPath(SurvivalModel):
-    """pathways ─► network of each ─┐                      ┌─► mean ─┐
-                                 pathway attention ──────┤         ├─► hidden layer ─► score
-    patches ──► layer ───────────────┘                      └─► mean ─┘
+    """Pathways and patches meet in one transformer layer.
 
-    Pathways are the study's gene groups. The layer has residuals and norms as this package's transformers have, so that the
-    patches of a case without genes, which have nobody to look at, still count. An absent modality's mean is zero.
+    pathways ─► network of each ─┐                       ┌─► mean ─┐
+                                 ├─► pathway attention ──┤         ├─► hidden layer ─► score
+    patches ──► layer ───────────┘                       └─► mean ─┘
+
+    Pathways are the study's gene groups. Residuals and norms are as in this package's transformers, so that the patches
+    of a case without genes, which have nobody to look at, still count. An absent modality's mean is zero.
 
     References:
-        Jaume et al. (2024), Modeling Dense Interactions between Biological Pathways and Histology for Survival Prediction,
-        CVPR, arXiv:2304.06819.
+        Jaume et al. (2024), Modeling Dense Multimodal Interactions Between Biological Pathways and Histology for Survival
+        Prediction, CVPR, arXiv:2304.06819.
     """
 
     def __init__(self, config: BaselinesConfig, inputs: Inputs, head: SurvivalHead) -> None:
