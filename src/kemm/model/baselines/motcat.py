@@ -51,8 +51,8 @@ def transport_plan(
     References:
         Cuturi (2013), Sinkhorn Distances, arXiv:1306.0895.
     """
-    there = groups[:, :, None] & patches[:, None, :]
-    kernel = torch.exp(cost / -ENTROPY) * there
+    kernel = torch.exp(cost / -ENTROPY)
+    # Marginals of 0 keep what is absent at 0: the kernel needs no mask.
     row, column = _even(groups, kernel.dtype), _even(patches, kernel.dtype)
     to_patch = patches.to(kernel.dtype)
     with torch.no_grad():
