@@ -44,9 +44,9 @@ def transport_plan(
 ) -> Float[Tensor, "case group patch"]:
     """The plan of least cost less `ENTROPY` times its entropy, with even marginals over what is present.
 
-    Rows sum to 1 / groups present, exactly; columns to 1 / patches present, as far as `STEPS` go; nothing goes to
-    or from what is absent. The gradient is that of the last scaling: at a fixed point that forgets its
-    start quickly, the others hardly add to it (Bolte et al., 2023, arXiv:2305.13768).
+    Rows sum to 1 / groups present, exactly; columns to 1 / patches present, as far as `STEPS` go; nothing goes to or
+    from what is absent. The gradient is that of the last scalings: at a fixed point that forgets its start quickly,
+    those before hardly add to it (Bolte et al., 2023, arXiv:2305.13768).
 
     References:
         Cuturi (2013), Sinkhorn Distances, arXiv:1306.0895.
