@@ -23,7 +23,9 @@ EVERY: dict[str, Baseline] = {
 }
 
 
-def model(name: str, *, seed: int = 0, head: str = "proportional-hazards", asleep: bool = False) -> SurvivalModel:
+def model(
+    name: str, *, seed: int = 0, head: str = "proportional-hazards", asleep: bool = False
+) -> SurvivalModel:
     """One of the networks, as if it had learned something unless it is asleep; prototypes of its own by seed."""
     generator = torch.Generator().manual_seed(seed)
     inputs = Inputs(

@@ -42,7 +42,9 @@ def test_a_case_scores_the_same_in_any_company(name: str) -> None:
     network, batch = model(name), cases(LENGTHS)
     whole = scores_of(network, batch)
     for row in range(len(LENGTHS)):
-        torch.testing.assert_close(scores_of(network, some(batch, [row]))[0], whole[row], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            scores_of(network, some(batch, [row]))[0], whole[row], atol=1e-5, rtol=1e-5
+        )
     order = [5, 2, 7, 3]
     torch.testing.assert_close(scores_of(network, some(batch, order)), whole[order], atol=1e-5, rtol=1e-5)
 
@@ -61,7 +63,10 @@ def test_no_patch_at_all_is_no_score_and_no_gradient(name: str) -> None:
 def test_a_case_that_is_not_there_changes_no_gradient(name: str) -> None:
     gradients = []
     for lengths in ((6, 12), (6, 12, 0, 0)):
-        network, batch = model(name), without_genes(cases(lengths, seed=3), [2, 3] if len(lengths) > 2 else [])
+        network, batch = (
+            model(name),
+            without_genes(cases(lengths, seed=3), [2, 3] if len(lengths) > 2 else []),
+        )
         two = some(cases((6, 12), seed=3), [0, 1])
         batch.tokens["genes"].values[:2] = two.tokens["genes"].values
         batch = replace(batch, bags={"slides": replace(batch.bags["slides"], mean=two.bags["slides"].mean)})

@@ -27,7 +27,7 @@ class NystromAttention(nn.Module):
 
     def __init__(self, width: int, heads: int, landmarks: int, dropout: float) -> None:
         super().__init__()
-        self.heads, self.landmarks = heads, landmarks
+        self.heads, self.landmarks, self.steps = heads, landmarks, INVERSION_STEPS
         self.norm = nn.LayerNorm(width)
         self.project = nn.Linear(width, 3 * width, bias=False)
         self.nearby = NearbyValues(heads)
@@ -39,7 +39,7 @@ class NystromAttention(nn.Module):
         query, key, value = (
             split_heads(part, self.heads) for part in self.project(self.norm(tokens.values)).chunk(3, dim=-1)
         )
-        seen = attend_by_landmarks(query, key, value, tokens.present, self.landmarks)
+        seen = attend_by_landmarks(query, key, value, tokens.present, self.landmarks, self.steps)
         seen = seen + self.nearby(value * tokens.present[:, None, :, None])
         mixed = self.out(seen.transpose(1, 2).flatten(2))
         return Tokens(tokens.values + self.dropout(mixed), tokens.present)
@@ -75,7 +75,7 @@ def attend_by_landmarks(
     value: Float[Tensor, "case head token part"],
     present: Bool[Tensor, "case token"],
     landmarks: int,
-    steps: int = INVERSION_STEPS,
+    steps: int,
 ) -> Float[Tensor, "case head token part"]:
     """softmax(Q K̃ᵀ) pinv(softmax(Q̃ K̃ᵀ)) softmax(Q̃ Kᵀ) V, where Q̃ and K̃ are means of segments of tokens.
 
@@ -83,7 +83,7 @@ def attend_by_landmarks(
     """
     query = query * query.shape[-1] ** -0.5
     segment, there = segments(present, landmarks)
-    share = segment[:, None]
+    share = segment[:, None].to(query.dtype)
     near_query, near_key = share @ query, share @ key
     columns, rows = there[:, None, None, :], there[:, None, :, None]
     to_landmarks = masked_softmax(query @ near_key.mT, columns)

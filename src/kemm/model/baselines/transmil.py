@@ -56,7 +56,8 @@ class PyramidEncoding(nn.Module):
         summed = nn.functional.conv2d(
             channels, kernel.flatten(0, 1)[:, None], self.bias.flatten(), padding=3, groups=members * width
         )
-        return summed.unflatten(1, (members, width)).permute(1, 0, 3, 4, 2).flatten(0, 1)
+        around: Tensor = summed.unflatten(1, (members, width)).permute(1, 0, 3, 4, 2).flatten(0, 1)
+        return around
 
 
 def _kernel(width: int, side: int) -> nn.Parameter:
