@@ -25,6 +25,7 @@ def fit_prototypes(slides: SlideBags, rows: Sequence[int], count: int, seed: int
 
     Distances are taken at mean 0 and deviation 1, as networks see patches; a value that is missing is the mean.
     Always `count` of them: where there are fewer patches, these are repeated in turn; where there is none, zeros.
+    Of tables of measurements, whose bags reach a network scaled, the prototypes must pass the `SlideScaler` too.
     """
     with_slides = sorted(row for row in set(map(int, rows)) if slides.present[row])
     if not with_slides:

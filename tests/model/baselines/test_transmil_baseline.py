@@ -7,6 +7,7 @@ import torch
 from slide_batches import cases, model, standardised
 from torch import Tensor, nn
 
+from kemm.model.baselines import nystrom
 from kemm.model.baselines.nystrom import (
     KERNEL,
     NearbyValues,
@@ -18,6 +19,7 @@ from kemm.model.baselines.nystrom import (
 from kemm.model.baselines.transmil import PyramidEncoding, TransMIL, squared
 from kemm.model.batch import Bags, Tokens
 from kemm.model.survival_model import SurvivalModel
+from kemm.training.stacking import Noise, stack
 
 
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -157,3 +159,16 @@ def test_order_is_place() -> None:
         network, bags.patches[0][torch.randperm(30, generator=torch.Generator().manual_seed(1))], bags
     )
     assert abs(here - turned) > 1e-4
+
+
+def test_cases_may_be_computed_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    networks, batch = [model("transmil", seed=seed) for seed in (0, 1)], cases([5, 30, 0, 2, 9, 16])
+    found = []
+    for most in (2**14, 64, 1):
+        monkeypatch.setattr(nystrom, "MOST_TOKENS", most)
+        together = stack(networks, Noise([0, 1])).train()
+        said = together.branch_scores(batch)
+        said.square().sum().backward()
+        found.append([said, *(one.grad for one in together.parameters())])
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], atol=1e-5, rtol=1e-4)

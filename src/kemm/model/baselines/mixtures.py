@@ -20,8 +20,9 @@ SMALLEST_VARIANCE = 1e-6
 class PrototypeMixtures(nn.Module):
     """The mixture of each case: of each prototype's component the weight, the mean, and the variance.
 
-    Prototypes are typical patches as the encoder gives them; they are brought to the scale of the bags. They are
-    given, not learned: kept as a parameter, so that networks side by side have their own, but without a gradient.
+    Prototypes are typical patches as the encoder gives them, and are brought to the scale that bags carry; where those
+    carry none, as tables of measurements, prototypes must come in the scale of the patches. They are given, not
+    learned: kept as a parameter, so that networks side by side have their own, but without a gradient.
     """
 
     side_by_side = True

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from kemm.model.attention import masked_softmax, split_heads
 from kemm.model.baselines.patches import CaseDropout
@@ -12,8 +15,10 @@ from kemm.model.batch import Tokens
 
 INVERSION_STEPS = 6
 """As in the paper."""
+MOST_TOKENS = 2**14
+"""What a layer computes of more tokens, absent ones included, is not held at once, unless one case has them."""
 KERNEL = 33
-"""Tokens that the convolution of values spans; as in the paper."""
+"""Tokens that the convolution of values spans."""
 
 
 class NystromAttention(nn.Module):
@@ -36,13 +41,35 @@ class NystromAttention(nn.Module):
 
     def forward(self, tokens: Tokens) -> Tokens:
         """The tokens, each with what it took from the others. Absent ones are not looked at."""
-        query, key, value = (
-            split_heads(part, self.heads) for part in self.project(self.norm(tokens.values)).chunk(3, dim=-1)
-        )
-        seen = attend_by_landmarks(query, key, value, tokens.present, self.landmarks, self.steps)
-        seen = seen + self.nearby(value * tokens.present[:, None, :, None])
-        mixed = self.out(seen.transpose(1, 2).flatten(2))
+        # Kept for the way back, what a layer computes of thousands of tokens would be most of a step's memory.
+        members = self.nearby.weight.reshape(-1, self.heads, KERNEL).shape[0]
+        mixed = made_again(self._mixed, members, tokens.values, tokens.present)
         return Tokens(tokens.values + self.dropout(mixed), tokens.present)
+
+    def _mixed(
+        self, values: Float[Tensor, "case token width"], present: Bool[Tensor, "case token"]
+    ) -> Float[Tensor, "case token width"]:
+        query, key, value = (
+            split_heads(part, self.heads) for part in self.project(self.norm(values)).chunk(3, dim=-1)
+        )
+        seen = attend_by_landmarks(query, key, value, present, self.landmarks, self.steps)
+        seen = seen + self.nearby(value * present[:, None, :, None])
+        mixed: Tensor = self.out(seen.transpose(1, 2).flatten(2))
+        return mixed
+
+
+def made_again(compute: Callable[..., Tensor], members: int, *given: Tensor) -> Tensor:
+    """What is computed of cases, some of each network at a time; in training it is computed once more on the way back
+    rather than kept. For what draws no noise, and looks at no other case."""
+    grouped = [one.unflatten(0, (members, -1)) for one in given]
+    each = grouped[0].shape[1]
+    step = max(1, MOST_TOKENS // (members * given[0].shape[1]))
+    parts: list[Tensor] = []
+    for start in range(0, each, step):
+        some = [one[:, start : start + step].flatten(0, 1) for one in grouped]
+        made = checkpoint(compute, *some, use_reentrant=False, preserve_rng_state=False)
+        parts.append(made.unflatten(0, (members, -1)))
+    return torch.cat(parts, dim=1).flatten(0, 1)
 
 
 class NearbyValues(nn.Module):

@@ -21,8 +21,8 @@ class PANTHER(SurvivalModel):
 
     Open in the paper, or other than there: features are at mean 0 and deviation 1, so that components may begin with
     variance 1 whatever the encoder; one step of EM; each prototype counts as one patch of its component
-    (`mixtures`). Of the paper's predictors this is the one with a small network for each prototype, here one layer
-    (GELU) and dropout. The prototypes are fitted outside, on the training part. A case without patches scores 0.
+    (`mixtures`). What forecasts is a layer of its own for each prototype (GELU, dropout), and a linear one of all of
+    them. The prototypes are fitted outside, on the training part. A case without patches scores 0.
 
     References:
         Song et al. (2024), Morphological Prototyping for Unsupervised Slide Representation Learning in Computational

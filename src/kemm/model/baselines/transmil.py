@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from kemm.model.baselines.baseline import Baseline, BaselinesConfig
-from kemm.model.baselines.nystrom import NystromAttention
+from kemm.model.baselines.nystrom import NystromAttention, made_again
 from kemm.model.baselines.patches import PatchLayer, silent
 from kemm.model.batch import CaseBatch, Inputs, Tokens
 from kemm.model.heads import SurvivalHead
@@ -26,6 +26,11 @@ class PyramidEncoding(nn.Module):
         self.five = _kernel(width, 5)
         self.three = _kernel(width, 3)
         self.bias = nn.Parameter(torch.zeros(width))
+
+    @property
+    def members(self) -> int:
+        """Networks side by side."""
+        return self.bias.numel() // self.bias.shape[-1]
 
     def forward(
         self,
@@ -70,12 +75,13 @@ class TransMIL(SurvivalModel):
 
     patches ─► linear, ReLU ─► squared ─► + class token ─► attention ─► PPEG ─► attention ─► norm ─► class token ─► score
 
-    Attention is by landmarks (`NystromAttention`), half as many as the width, as in the paper. Patches are squared
-    in the order they are read, the first once more at the end until they fill a square: so the order matters
-    here, as in the paper. Each case has a square, and landmarks, of its own size, whatever it is batched with.
+    Patches are squared in the order they are read, the first once more at the end until they fill a square: so the
+    order matters here, as in the paper. Each case has a square, and landmarks, of its own size, whatever it is
+    batched with.
 
-    Open in the paper: dropout after the first layer and in attention, the same for all patches of a case
-    (`CaseDropout`). A case without patches scores 0.
+    Open in the paper, or other than there: attention as Nyströmformer has it, with its convolution of values, by half as
+    many landmarks as the width (`NystromAttention`); dropout after the first layer and in attention, the same for
+    all patches of a case (`CaseDropout`). A case without patches scores 0.
 
     References:
         Shao et al. (2021), TransMIL: Transformer based Correlated Multiple Instance Learning for Whole Slide Image
@@ -107,7 +113,7 @@ class TransMIL(SurvivalModel):
         patches = self.patches(batch.bags["slides"])
         square, sides = squared(patches)
         tokens = self.first(Tokens.cat([self.asks(len(batch)), square]))
-        placed = self.places(tokens.values[:, 1:], square.present, sides)
+        placed = made_again(self.places, self.places.members, tokens.values[:, 1:], square.present, sides)
         tokens = self.second(Tokens(torch.cat([tokens.values[:, :1], placed], dim=1), tokens.present))
         seen = self.norm(tokens.values[:, :1]) * patches.case_present[:, None, None]
         scores: Tensor = self.score(seen)
