@@ -1,0 +1,152 @@
+"""Self-attention over many tokens by way of a few landmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from kemm.model.attention import masked_softmax, split_heads
+from kemm.model.baselines.patches import CaseDropout
+from kemm.model.batch import Tokens
+
+INVERSION_STEPS = 6
+"""As in the paper."""
+MOST_TOKENS = 2**14
+"""What a layer computes of more tokens, absent ones included, is not held at once, unless one case has them."""
+KERNEL = 33
+"""Tokens that the convolution of values spans."""
+
+
+class NystromAttention(nn.Module):
+    """Self-attention by landmarks, residual, norm first; cost linear in the number of tokens.
+
+    Tokens that are present come first, without gaps. As many landmarks as given, or as a case has tokens.
+
+    References:
+        Xiong et al. (2021), Nyströmformer: A Nyström-Based Algorithm for Approximating Self-Attention, AAAI.
+    """
+
+    def __init__(self, width: int, heads: int, landmarks: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.landmarks, self.steps = heads, landmarks, INVERSION_STEPS
+        self.norm = nn.LayerNorm(width)
+        self.project = nn.Linear(width, 3 * width, bias=False)
+        self.nearby = NearbyValues(heads)
+        self.out = nn.Linear(width, width)
+        self.dropout = CaseDropout(dropout)
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """The tokens, each with what it took from the others. Absent ones are not looked at."""
+        # Kept for the way back, what a layer computes of thousands of tokens would be most of a step's memory.
+        members = self.nearby.weight.reshape(-1, self.heads, KERNEL).shape[0]
+        mixed = made_again(self._mixed, members, tokens.values, tokens.present)
+        return Tokens(tokens.values + self.dropout(mixed), tokens.present)
+
+    def _mixed(
+        self, values: Float[Tensor, "case token width"], present: Bool[Tensor, "case token"]
+    ) -> Float[Tensor, "case token width"]:
+        query, key, value = (
+            split_heads(part, self.heads) for part in self.project(self.norm(values)).chunk(3, dim=-1)
+        )
+        seen = attend_by_landmarks(query, key, value, present, self.landmarks, self.steps)
+        seen = seen + self.nearby(value * present[:, None, :, None])
+        mixed: Tensor = self.out(seen.transpose(1, 2).flatten(2))
+        return mixed
+
+
+def made_again(compute: Callable[..., Tensor], members: int, *given: Tensor) -> Tensor:
+    """What is computed of cases, some of each network at a time; in training it is computed once more on the way back
+    rather than kept. For what draws no noise, and looks at no other case."""
+    grouped = [one.unflatten(0, (members, -1)) for one in given]
+    each = grouped[0].shape[1]
+    step = max(1, MOST_TOKENS // (members * given[0].shape[1]))
+    parts: list[Tensor] = []
+    for start in range(0, each, step):
+        some = [one[:, start : start + step].flatten(0, 1) for one in grouped]
+        made = checkpoint(compute, *some, use_reentrant=False, preserve_rng_state=False)
+        parts.append(made.unflatten(0, (members, -1)))
+    return torch.cat(parts, dim=1).flatten(0, 1)
+
+
+class NearbyValues(nn.Module):
+    """Sums of the values of tokens nearby in their order, weighed by head."""
+
+    side_by_side = True
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(heads, KERNEL).uniform_(-(KERNEL**-0.5), KERNEL**-0.5))
+
+    def forward(self, value: Float[Tensor, "case head token part"]) -> Float[Tensor, "case head token part"]:
+        """The sums; beyond the ends of a case is nothing, so absent values must be zero."""
+        weight = self.weight.reshape(-1, *self.weight.shape[-2:])
+        members, heads = weight.shape[:2]
+        # A kernel is a network's and a head's: those are the channels, all else are rows.
+        channels = value.unflatten(0, (members, -1)).permute(1, 4, 0, 2, 3).flatten(2, 3)
+        rows = channels.flatten(0, 1)
+        summed = nn.functional.conv1d(
+            rows, weight.reshape(-1, 1, KERNEL), padding=KERNEL // 2, groups=members * heads
+        )
+        back = summed.view_as(channels).unflatten(2, (members, heads))
+        nearby: Tensor = back.permute(2, 0, 3, 4, 1).flatten(0, 1)
+        return nearby
+
+
+def attend_by_landmarks(
+    query: Float[Tensor, "case head token part"],
+    key: Float[Tensor, "case head token part"],
+    value: Float[Tensor, "case head token part"],
+    present: Bool[Tensor, "case token"],
+    landmarks: int,
+    steps: int,
+) -> Float[Tensor, "case head token part"]:
+    """softmax(Q K̃ᵀ) pinv(softmax(Q̃ K̃ᵀ)) softmax(Q̃ Kᵀ) V, where Q̃ and K̃ are means of segments of tokens.
+
+    Exact up to the pseudoinverse where each token is a landmark. Tokens that are present come first.
+    """
+    query = query * query.shape[-1] ** -0.5
+    segment, there = segments(present, landmarks)
+    share = segment[:, None].to(query.dtype)
+    near_query, near_key = share @ query, share @ key
+    columns, rows = there[:, None, None, :], there[:, None, :, None]
+    to_landmarks = masked_softmax(query @ near_key.mT, columns)
+    between = masked_softmax(near_query @ near_key.mT, columns) * rows
+    from_tokens = masked_softmax(near_query @ key.mT, present[:, None, None, :])
+    return to_landmarks @ (pseudoinverse(between, steps) @ (from_tokens @ value))
+
+
+def segments(
+    present: Bool[Tensor, "case token"], landmarks: int
+) -> tuple[Float[Tensor, "case landmark token"], Bool[Tensor, "case landmark"]]:
+    """The share of each token in each landmark, a mean of tokens that follow one another; and which landmarks are.
+
+    By a case's own number of tokens: segments of a case do not depend on how far a batch is padded.
+    """
+    tokens = present.sum(dim=1)[:, None]
+    count = tokens.clamp(max=landmarks)
+    places = torch.arange(present.shape[1], device=present.device)
+    numbers = torch.arange(landmarks, device=present.device)
+    of = places * count // tokens.clamp(min=1)
+    within = (of[:, None] == numbers[:, None]) & present[:, None]
+    return within / within.sum(dim=2, keepdim=True).clamp(min=1), numbers < count
+
+
+def pseudoinverse(matrix: Float[Tensor, "*batch n n"], steps: int) -> Float[Tensor, "*batch n n"]:
+    """The Moore-Penrose inverse by iteration, each matrix from its own norms; rows and columns of zeros stay such.
+
+    References:
+        Razavi et al. (2014), A New Iterative Method for Finding Approximate Inverses of Complex Matrices,
+        doi:10.1155/2014/563787, as Nyströmformer uses it.
+    """
+    absolute = matrix.abs()
+    norms = absolute.sum(dim=-1).amax(dim=-1) * absolute.sum(dim=-2).amax(dim=-1)
+    inverse = matrix.mT / norms.clamp(min=torch.finfo(matrix.dtype).tiny)[..., None, None]
+    once = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+    for _ in range(steps):
+        product = matrix @ inverse
+        inverse = inverse @ (13 * once - product @ (15 * once - product @ (7 * once - product))) / 4
+    return inverse
