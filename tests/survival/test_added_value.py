@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import chi2
 from simulated_cases import simulate
 
 from kemm.survival.cox_regression import CoxFailure, fit_cox, fit_stratified_cox
@@ -71,7 +72,7 @@ def lifelines_fit(folds: list[ComparedFold], *columns: str):
 @pytest.mark.parametrize("whole_months", [False, True])
 def test_the_test_and_the_ratio_are_those_of_lifelines(whole_months: bool) -> None:
     folds = folds_of(whole_months=whole_months)
-    found = likelihood_ratio_test(folds, level=0.9)
+    found = likelihood_ratio_test(folds, cross_validated=False, level=0.9)
     both, alone = lifelines_fit(folds, "reference", "new"), lifelines_fit(folds, "reference")
     statistic = 2 * (both.log_likelihood_ - alone.log_likelihood_)
     assert found.statistic == pytest.approx(statistic, rel=1e-5)
@@ -87,7 +88,8 @@ def test_the_test_and_the_ratio_are_those_of_lifelines(whole_months: bool) -> No
     ends = deviation * (both.params_["new"] + 1.6448536 * error * np.array([-1, 0, 1]))
     ratio = found.hazard_ratio
     assert [ratio.lower, ratio.value, ratio.upper] == pytest.approx(np.exp(ends).tolist(), rel=1e-5)
-    assert (found.degrees_of_freedom, found.cases) == (1, 240)
+    assert (found.degrees_of_freedom, found.inflation, found.cases) == (1, 1, 240)
+    assert found.p == pytest.approx(chi2.sf(statistic, 1), rel=1e-3)
     assert found.events == sum(int(fold.event.sum()) for fold in folds)
 
 
@@ -101,14 +103,55 @@ def test_the_level_and_the_scale_of_a_folds_risk_do_not_count_against_other_fold
         assert other.hazard_ratio.value == pytest.approx(one.hazard_ratio.value, rel=1e-6)
 
 
-def test_noise_is_found_as_often_as_the_test_promises() -> None:
-    p = np.array([likelihood_ratio_test(folds_of(seed, cases=120, noise=True)).p for seed in range(200)])
+def test_cross_validated_risks_are_judged_by_half_the_statistic() -> None:
+    plain, halved = (likelihood_ratio_test(folds_of(), cross_validated=crossed) for crossed in (False, True))
+    assert halved.statistic == plain.statistic
+    assert halved.p == pytest.approx(chi2.sf(plain.statistic / 2, 1))
+    widths = [np.log(each.hazard_ratio.upper / each.hazard_ratio.lower) for each in (plain, halved)]
+    assert widths[1] / widths[0] == pytest.approx(np.sqrt(2))
+
+
+def test_noise_of_another_cohorts_model_is_found_as_often_as_the_test_promises() -> None:
+    p = np.array(
+        [
+            likelihood_ratio_test(folds_of(seed, cases=120, noise=True), cross_validated=False).p
+            for seed in range(200)
+        ]
+    )
     assert (p < 0.05).mean() == pytest.approx(0.05, abs=0.045)  # three binomial errors
     assert p.mean() == pytest.approx(0.5, abs=0.065)
 
 
+def cross_validated_noise(seed: int) -> list[ComparedFold]:
+    """As in a study: a model of 20 meaningless features, trained on the other folds of the same cohort."""
+    cohort = simulate(120, seed=seed, features=1)
+    noise = np.random.default_rng(seed + 1000).normal(size=(120, 20))
+    folds = []
+    for fold in range(5):
+        test = np.arange(120) % 5 == fold
+        model = fit_cox(noise[~test], cohort.months[~test], cohort.event[~test], ridge=1000.0)
+        folds.append(
+            ComparedFold(
+                cases=[f"case-{row}" for row in np.flatnonzero(test)],
+                months=cohort.months[test],
+                event=cohort.event[test],
+                reference=cohort.features[test, 0],
+                new=model.log_risk(noise[test]),
+            )
+        )
+    return folds
+
+
+def test_cross_validated_noise_has_twice_the_variance_and_is_not_found_too_often() -> None:
+    found = [likelihood_ratio_test(cross_validated_noise(seed)) for seed in range(200)]
+    signed_roots = [np.sqrt(each.statistic) * np.sign(each.new_coefficient) for each in found]
+    assert 1.3 < np.var(signed_roots) < 2.4
+    assert np.mean([each.p < 0.05 for each in found]) < 0.05 + 0.03
+    assert np.mean([chi2.sf(each.statistic, 1) < 0.05 for each in found]) > 0.05 + 0.03
+
+
 def test_a_new_risk_that_tells_more_is_found() -> None:
-    found = likelihood_ratio_test(folds_of())
+    found = likelihood_ratio_test(folds_of(cases=900))
     assert found.p < 0.001
     assert found.hazard_ratio.lower > 1
     assert 0.1 < found.new_share < 0.9

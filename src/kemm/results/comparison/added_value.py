@@ -87,6 +87,7 @@ def added_value(
         cases=dash.cases,
         events=dash.events,
         chi_squared=dash(test) if isinstance(test, str) else dash.number(test.statistic),
+        inflation=test.inflation if isinstance(test, AddedInformation) else None,
         p=test.p if isinstance(test, AddedInformation) else None,
         hazard_ratio=dash(test) if isinstance(test, str) else dash.estimate(test.hazard_ratio),
         reference_coefficient=None if isinstance(test, str) else test.reference_coefficient,

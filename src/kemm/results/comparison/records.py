@@ -142,6 +142,9 @@ class AddedValue(Record):
     """Likelihood-ratio statistic of Cox models of the test cases, stratified by fold: reference alone
     against reference and model."""
     degrees_of_freedom: int = 1
+    inflation: float | None
+    """By what the statistic was divided for p, and the variance for the hazard ratio's interval: 2, as each pair of
+    cases counts twice in risks from cross-validation."""
     p: float | None
     hazard_ratio: Cell
     """For one standard deviation (within folds) of the model's log risk, at the same reference."""
