@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -38,6 +39,23 @@ class CoxFit:
         """Higher = worse. An offset used in the fit is the caller's to add."""
         risk: np.ndarray = features @ self.coefficients
         return risk
+
+
+@runtime_checkable
+class Likelihood(Protocol):
+    """A concave function of the coefficients."""
+
+    @property
+    def events(self) -> int:
+        """How many cases have an event."""
+
+    def value(self, coefficients: Float[np.ndarray, " feature"]) -> float:
+        """The logarithm; -inf where it cannot be computed."""
+
+    def derivatives(
+        self, coefficients: Float[np.ndarray, " feature"]
+    ) -> tuple[Float[np.ndarray, " feature"], Float[np.ndarray, "feature feature"]]:
+        """Gradient, and minus the second derivative."""
 
 
 def fit_cox(
@@ -95,7 +113,7 @@ def _fit_each(
     fits: list[CoxFit] = []
     start = np.zeros(len(factors))
     for ridge in ridges:
-        fits.append(_newton(likelihood, ridge * factors, start))
+        fits.append(maximise(likelihood, ridge * factors, start))
         start = fits[-1].coefficients
     return fits
 
@@ -118,11 +136,17 @@ def _fit_wide(
     ]
 
 
-def _newton(
-    likelihood: PartialLikelihood,
+def maximise(
+    likelihood: Likelihood,
     penalty: Float[np.ndarray, " feature"],
     start: Float[np.ndarray, " feature"],
 ) -> CoxFit:
+    """Newton's method from `start`, halving steps that overshoot; `penalty` is the ridge of each coefficient.
+
+    Raises:
+        CoxFailure: no maximum, or collinear features.
+    """
+
     def objective(coefficients: np.ndarray) -> float:
         return likelihood.value(coefficients) - 0.5 * float(penalty @ coefficients**2)
 

@@ -1,0 +1,52 @@
+"""The figures of a comparison with their titles and words, as the page shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kemm.results.comparison.records import Ranking, SimultaneousDifference, Subgroups
+from kemm.results.report.forest import difference_rows, forest, interaction_rows, subgroup_rows
+from kemm.results.report.panels import Panel
+from kemm.results.report.ranks import critical_difference, ranking_words
+from kemm.results.report.wording import Titles, metric_title
+
+
+def ranking_panel(ranking: Ranking, titles: Titles) -> Panel:
+    """Mean ranks, and who is not told apart."""
+    title = f"Ranks by {metric_title(ranking.metric)}"
+    words = ranking_words(ranking, titles)
+    return Panel(title, critical_difference(ranking, titles, label=f"{title}. {words}"), words)
+
+
+def differences_panel(differences: Sequence[SimultaneousDifference], titles: Titles) -> Panel:
+    """Paired differences of one metric with their intervals."""
+    models = {each.model for each in differences}
+    title = f"Differences in {metric_title(differences[0].metric)}"
+    if len(models) == 1:
+        title = f"{title}, {titles[differences[0].model]}"
+    return Panel(
+        title,
+        forest(difference_rows(differences, titles), label=f"{title}."),
+        "Dot: the difference. Bar: its own 95% interval. Thin line: the interval that holds for all differences at once.",
+    )
+
+
+def subgroups_panel(found: Subgroups, titles: Titles) -> Panel:
+    """What the model gains in each part of the patients."""
+    title = f"Gain in Harrell's C, {titles[found.model]} against {titles[found.reference]}"
+    return Panel(
+        title,
+        forest(subgroup_rows(found), label=f"{title}."),
+        "Pairs of patients of the same level and fold. Each interval is for its level alone; of many levels, some leave "
+        "out zero by chance, and one that includes it does not show that the model gains nothing there.",
+    )
+
+
+def interactions_panel(found: Subgroups, titles: Titles) -> Panel:
+    """Whether gains differ between parts of the patients."""
+    title = f"Does the gain of {titles[found.model]} differ between patients?"
+    return Panel(
+        title,
+        forest(interaction_rows(found), label=title, left="gains less", right="gains more"),
+        "Gain of a level minus that of the first one of its variable. An interval that includes zero: no difference is shown.",
+    )
