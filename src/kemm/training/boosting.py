@@ -28,7 +28,6 @@ _ALWAYS: Mapping[str, Any] = {
     "objective": "survival:cox",
     "base_score": 1.0,  # of hazard ratios: log risks begin at 0
     "tree_method": "hist",
-    "max_bin": 64,  # of some hundred cases, more bins hold one case each
     "nthread": 1,  # sums in one order: results repeat
     "verbosity": 0,
 }
@@ -37,17 +36,19 @@ BOOSTED: Mapping[str, Any] = {
     "max_depth": 2,
     "eta": 0.05,
     "subsample": 0.7,
-    "colsample_bytree": 0.3,
+    "colsample_bytree": 0.6,
+    "max_bin": 32,
     "min_child_weight": 3.0,  # expected events in a leaf
     "lambda": 5.0,
 }
 FOREST: Mapping[str, Any] = {
-    "num_parallel_tree": 300,
-    "max_depth": 5,
+    "num_parallel_tree": 200,
+    "max_depth": 4,
     "eta": 1.0,
-    "subsample": 0.632,
-    "colsample_bytree": 0.3,
-    "min_child_weight": 3.0,
+    "subsample": 0.632,  # a bootstrap's share of distinct cases
+    "colsample_bynode": 0.3,
+    "max_bin": 16,  # deep trees cost their bins
+    "min_child_weight": 8.0,
     "lambda": 1.0,
 }
 
