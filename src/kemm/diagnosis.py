@@ -13,6 +13,7 @@ OPTIONAL = {
     "openai": ("llm", "language models behind a server"),
     "llguidance": ("llm-local", "language models in this process"),
     "openslide": ("wsi", "whole-slide images"),
+    "xgboost": ("trees", "boosted trees and forests beside KEMM"),
     "timm": ("encoders", "pretrained tile encoders"),
 }
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from kemm.survival.cox import Baseline, breslow_baseline, survival_at
+from kemm.survival.cox import Baseline, breslow_baseline
 from kemm.survival.cox_regression import CoxFailure, fit_cox
+from kemm.training.curves import survival_curve
 from kemm.training.splits import inner_parts
 
 Array = NDArray[np.float64]
@@ -170,12 +172,11 @@ class Stack:
 
     def survival(self, log_risk: Array, months: Array) -> Array:
         """Chance to be free of the event, (case, time); NaN after the training cases' follow-up."""
-        curve = np.full((len(log_risk), len(months)), np.nan)
-        known = months <= self.baseline.last_month
-        curve[:, known] = survival_at(
-            torch.from_numpy(log_risk), self.baseline, torch.from_numpy(months[known])
-        ).numpy()
-        return curve
+        return survival_curve(log_risk, self.baseline, months)
+
+    def about(self) -> dict[str, Any]:
+        """The weights, as JSON."""
+        return {"weights": dict(self.weights)}
 
 
 def _spread(risk: Array, view: View) -> float:

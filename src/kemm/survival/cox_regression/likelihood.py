@@ -1,7 +1,9 @@
 """The log partial likelihood of a linear log risk, with its derivatives."""
 
+from copy import copy
+
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 WIDEST_LOG_RISKS = 600.0  # exp of it, and of its negative, is still a double
 
@@ -71,25 +73,59 @@ class PartialLikelihood:
         self, coefficients: Float[np.ndarray, " feature"]
     ) -> tuple[Float[np.ndarray, " feature"], Float[np.ndarray, "feature feature"]]:
         """Gradient, and minus the second derivative."""
-        log_risk = self.features @ coefficients + self.offset
-        risk = np.exp(log_risk - log_risk.max())
-        at_risk = self._at_risk(risk)
-        # What each case is expected to contribute: its risk times the hazard it was exposed to.
-        hazard = np.zeros(len(risk))
-        hazard[self.last_at_risk] = np.add.reduceat(1 / at_risk, self.first_of_time)
-        hazard = hazard[::-1].cumsum()[::-1]
+        risk, at_risk, expected = self._expected(coefficients)
         weighted = risk[:, None] * self.features
         means = weighted.cumsum(axis=0)[self.last_at_risk]
         if self.has_ties:
-            spared = np.add.reduceat(self.gone / at_risk, self.first_of_time)
-            hazard[self.dead] -= spared[self.time_of]
             dying = np.add.reduceat(weighted[self.dead], self.first_of_time, axis=0)
             means = means[self.time_of] - self.gone[:, None] * dying[self.time_of]
         means = means / at_risk[:, None]
-        expected = risk * hazard
-        gradient = self.features[self.dead].sum(axis=0) - expected @ self.features
         root = np.sqrt(expected)[:, None] * self.features
-        return gradient, root.T @ root - means.T @ means
+        return self._gradient(expected), root.T @ root - means.T @ means
+
+    def gradient(self, coefficients: Float[np.ndarray, " feature"]) -> Float[np.ndarray, " feature"]:
+        """The gradient alone: time grows as the features, not as their square."""
+        return self._gradient(self._expected(coefficients)[2])
+
+    def of_features(self, chosen: Int[np.ndarray, " chosen"]) -> "PartialLikelihood":
+        """The likelihood of the same cases by some of the features."""
+        part = copy(self)
+        part.features = self.features[:, chosen]
+        return part
+
+    def _gradient(self, expected: Float[np.ndarray, " case"]) -> Float[np.ndarray, " feature"]:
+        gradient: np.ndarray = self.features[self.dead].sum(axis=0) - expected @ self.features
+        return gradient
+
+    def _expected(
+        self, coefficients: Float[np.ndarray, " feature"]
+    ) -> tuple[Float[np.ndarray, " case"], Float[np.ndarray, " event"], Float[np.ndarray, " case"]]:
+        """Each case's risk, the risk at each event, and what each case is expected to contribute.
+
+        That is its risk times the hazard it was exposed to.
+        """
+        log_risk = self.features @ coefficients + self.offset
+        risk = np.exp(log_risk - log_risk.max())
+        at_risk = self._at_risk(risk)
+        hazard = np.zeros(len(risk))
+        hazard[self.last_at_risk] = np.add.reduceat(1 / at_risk, self.first_of_time)
+        hazard = hazard[::-1].cumsum()[::-1]
+        if self.has_ties:
+            spared = np.add.reduceat(self.gone / at_risk, self.first_of_time)
+            hazard[self.dead] -= spared[self.time_of]
+        return risk, at_risk, risk * hazard
+
+
+def log_partial_likelihood(
+    log_risk: Float[np.ndarray, " case"], months: Float[np.ndarray, " case"], event: Bool[np.ndarray, " case"]
+) -> float:
+    """The log partial likelihood of known log risks, ties after Efron.
+
+    Raises:
+        CoxFailure: no case has an event, or a log risk is not finite.
+    """
+    nothing = np.zeros((len(months), 0))
+    return PartialLikelihood(nothing, months, event, log_risk).value(np.zeros(0))
 
 
 def require_finite(**arrays: Float[np.ndarray, "..."]) -> None:
