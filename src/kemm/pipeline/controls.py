@@ -34,6 +34,11 @@ NOISE_TOLERANCE = 0.02
 DRAWN_AGAIN = 3
 """Permutations tried for each one that is used: of some, no folds can be made."""
 
+MORE_NOISES = 3
+"""Times as many draws of noise as are begun with, at most."""
+NOISE_CRITERION = "The mean change of C is at most 0.02 either way"
+UNDEFINED = "C is not defined for this model on this cohort."
+
 FoldMaker = Callable[[Cohort], Sequence[Fold]]
 Prepare = Callable[[StudyData], StudyData]
 
@@ -72,29 +77,35 @@ class _Controls:
 
     # --- outcomes that belong to others ----------------------------------------------------------
 
-    def permuted(self, spec: ModelSpec) -> Control:
-        """C where every case has another's outcome."""
-        found = list[float]()
+    def permuted(self, specs: Sequence[ModelSpec]) -> dict[str, Control]:
+        """C of each model where every case has another's outcome."""
+        found: dict[str, list[float]] = {spec.name: [] for spec in specs}
         for number in range(DRAWN_AGAIN * self.config.most_permutations):
-            if len(found) >= self.config.permutations and (
-                len(found) >= self.config.most_permutations
-                or self._is_settled(found, 0.5, PERMUTED_TOLERANCE)
-            ):
+            left = [spec for spec in specs if not self._has_permutations(found[spec.name])]
+            if not left:
                 break
             context = self._permutation(number)
-            c = None if context is None else self._c(context, spec)
-            if c is not None:
-                found.append(c)
-        return self._judge(
-            "permuted outcomes",
-            spec,
-            found,
-            done=f"Outcomes (months and event together) were exchanged among all {len(self.base.data.cohort)} cases before "
-            f"folds were made, {len(found)} times; each time the model was trained and tested anew.",
-            criterion="The mean C is within 0.50 ± 0.03",
-            centre=0.5,
-            tolerance=PERMUTED_TOLERANCE,
-        )
+            if context is not None:
+                for name, c in self._cs(context, left).items():
+                    found[name] += [] if c is None else [c]
+        return {
+            spec.name: self._judge(
+                "permuted outcomes",
+                spec,
+                found[spec.name],
+                done=f"Outcomes (months and event together) were exchanged among all {len(self.base.data.cohort)} cases "
+                f"before folds were made, {len(found[spec.name])} times; each time the model was trained and tested anew.",
+                criterion="The mean C is within 0.50 ± 0.03",
+                centre=0.5,
+                tolerance=PERMUTED_TOLERANCE,
+            )
+            for spec in specs
+        }
+
+    def _has_permutations(self, found: Sequence[float]) -> bool:
+        if len(found) < self.config.permutations:
+            return False
+        return len(found) >= self.config.most_permutations or self._is_settled(found, 0.5, PERMUTED_TOLERANCE)
 
     def _permutation(self, number: int) -> Crossval | None:
         data = self.base.data
@@ -114,72 +125,81 @@ class _Controls:
 
     # --- what was planted ------------------------------------------------------------------------
 
-    def planted(self, spec: ModelSpec) -> Control:
-        """How much C rises by a signal that is partly the outcome."""
-        modality = _planted_in(spec)
-        strength = self.config.strength
-        control = Control(
-            name="planted signal",
-            model=spec.name,
-            done=f"A signal that correlates by {strength:g} with how much sooner than expected each case had its event was "
-            f"planted in {modality}.",
-            criterion=f"C rises by at least {self.config.least_rise:g}",
-        )
-        if modality is None:
-            return _nothing_to_plant(control)
-        try:
-            data = plant(self.base.data, modality, signal(self.base.data, strength, seed=0), seed=0)
-        except UsageError as error:
-            return control.model_copy(update={"note": str(error)})
-        difference = self._difference(spec, self._variant(data, "planted"))
-        if difference is None:
-            return control.model_copy(update={"note": "C is not defined for this model on this cohort."})
-        value, low, high = difference
-        return control.model_copy(
-            update={
-                "value": value,
-                "low": low,
-                "high": high,
-                "repeats": [value],
-                "passed": value >= self.config.least_rise,
-            }
-        )
+    def planted(self, specs: Sequence[ModelSpec]) -> dict[str, Control]:
+        """How much C of each model rises by a signal that is partly the outcome."""
+        strength, controls = self.config.strength, dict[str, Control]()
+        for modality, group in _by_modality(specs).items():
+            control = Control(
+                name="planted signal",
+                model="",
+                done=f"A signal that correlates by {strength:g} with how much sooner than expected each case had its event "
+                f"was planted in {modality}.",
+                criterion=f"C rises by at least {self.config.least_rise:g}.",
+            )
+            try:
+                values = signal(self.base.data, strength, seed=0)
+                variant = self._variant(plant(self.base.data, modality, values, seed=0), "planted")
+            except UsageError as error:
+                controls |= {spec.name: _told(control, spec, note=str(error)) for spec in group}
+                continue
+            before, after = (
+                self._frames(self._variant(self.base.data, ""), group),
+                self._frames(variant, group),
+            )
+            for spec in group:
+                difference = self._difference(spec, variant, before[spec.name], after[spec.name])
+                if difference is None:
+                    controls[spec.name] = _told(control, spec, note=UNDEFINED)
+                    continue
+                value, low, high = difference
+                passed = value >= self.config.least_rise
+                controls[spec.name] = _told(
+                    control, spec, value=value, low=low, high=high, repeats=[value], passed=passed
+                )
+        return controls
 
     # --- what says nothing -----------------------------------------------------------------------
 
-    def noise(self, spec: ModelSpec) -> Control:
-        """How much C moves by columns that have nothing to do with anybody."""
-        modality, found = _planted_in(spec), list[float]()
-        done, criterion = (
-            "Noise was added to {}, {} times anew.",
-            "The mean change of C is at most 0.02 either way",
-        )
-        control = Control(name="noise", model=spec.name, done=done.format(modality, 0), criterion=criterion)
-        if modality is None:
-            return _nothing_to_plant(control)
-        before = self._c(self._variant(self.base.data, ""), spec)
-        while len(found) < self.config.noises or (
-            len(found) < 3 * self.config.noises and not self._is_settled(found, 0.0, NOISE_TOLERANCE)
-        ):
-            seed = 1 + len(found)
-            values = np.random.default_rng((seed, 1)).normal(size=len(self.base.data.cohort))
+    def noise(self, specs: Sequence[ModelSpec]) -> dict[str, Control]:
+        """How much C of each model moves by columns that have nothing to do with anybody."""
+        controls = dict[str, Control]()
+        for modality, group in _by_modality(specs).items():
             try:
-                data = plant(self.base.data, modality, values, seed)
+                found = self._moved_by_noise(modality, group)
             except UsageError as error:
-                return control.model_copy(update={"note": str(error)})
-            after = self._c(self._variant(data, f"noise {seed}"), spec)
-            if before is None or after is None:
+                control = Control(
+                    name="noise", model="", done="Nothing was added.", criterion=NOISE_CRITERION
+                )
+                controls |= {spec.name: _told(control, spec, note=str(error)) for spec in group}
+                continue
+            for spec in group:
+                controls[spec.name] = self._judge(
+                    "noise",
+                    spec,
+                    found[spec.name],
+                    done=f"Noise was added to {modality}, {len(found[spec.name])} times anew.",
+                    criterion=NOISE_CRITERION,
+                    centre=0.0,
+                    tolerance=NOISE_TOLERANCE,
+                )
+        return controls
+
+    def _moved_by_noise(self, modality: Modality, specs: Sequence[ModelSpec]) -> dict[str, list[float]]:
+        before = self._cs(self._variant(self.base.data, ""), specs)
+        found: dict[str, list[float]] = {spec.name: [] for spec in specs}
+        for seed in range(1, 1 + MORE_NOISES * self.config.noises):
+            left = [spec for spec in specs if not self._has_noises(found[spec.name])]
+            if not left:
                 break
-            found.append(after - before)
-        return self._judge(
-            "noise",
-            spec,
-            found,
-            done=done.format(modality, len(found)),
-            criterion=criterion,
-            centre=0.0,
-            tolerance=NOISE_TOLERANCE,
-        )
+            values = np.random.default_rng((seed, 1)).normal(size=len(self.base.data.cohort))
+            context = self._variant(plant(self.base.data, modality, values, seed), f"noise {seed}")
+            for name, after in self._cs(context, left).items():
+                known = before[name]
+                found[name] += [] if known is None or after is None else [after - known]
+        return found
+
+    def _has_noises(self, found: Sequence[float]) -> bool:
+        return len(found) >= self.config.noises and self._is_settled(found, 0.0, NOISE_TOLERANCE)
 
     # --- the hospital ----------------------------------------------------------------------------
 
@@ -200,7 +220,11 @@ class _Controls:
             one for one in models_of(("site",), self.base.model, ComparatorsConfig()) if one.name == "site"
         )
         context = self._variant(self.base.data, "", models=(spec,))
-        cell = self._evaluator(self._frame(context, spec), context, [spec]).result(spec).metrics["harrell_c"]
+        cell = (
+            self._evaluator(self._frames(context, [spec])[spec.name], context, [spec])
+            .result(spec)
+            .metrics["harrell_c"]
+        )
         if cell.value is None:
             return control.model_copy(update={"note": f"{cell.reason or 'C is not defined'}."})
         shared = any(
@@ -245,36 +269,46 @@ class _Controls:
             training=training,
         )
 
-    def _frame(self, context: Crossval, spec: ModelSpec) -> pd.DataFrame:
-        """The model's predictions, trained where that was not done before."""
+    def _frames(self, context: Crossval, specs: Sequence[ModelSpec]) -> dict[str, pd.DataFrame]:
+        """The predictions of each model, trained where that was not done before."""
         # The last model of a run is explained, which takes longer than its training here.
-        last = replace(spec, name="(not trained)", role="control", inputs=(), views=())
-        context = replace(context, models=(spec, last))
-        tasks = [task for task in context.tasks() if task.model == spec.name]
+        last = replace(specs[0], name="(not trained)", role="control", inputs=(), views=())
+        context = replace(context, models=(*specs, last))
+        tasks = [task for task in context.tasks() if task.model != last.name]
         done = finished(context, tasks)
         left = [task for task in tasks if task not in done]
         with closing(self.run(run_work, context, context.work(left))) as results:
             for _ in results:
                 pass
-        return pd.concat([read_unit(context, task)[0] for task in tasks], ignore_index=True)
+        return {
+            spec.name: pd.concat(
+                [read_unit(context, task)[0] for task in tasks if task.model == spec.name], ignore_index=True
+            )
+            for spec in specs
+        }
 
-    def _c(self, context: Crossval, spec: ModelSpec) -> float | None:
-        parts = Predictions(self._frame(context, spec), context.data.cohort, context.folds).parts(spec.name)
-        try:
-            return combined_concordance([count_pairs(part.months, part.event, part.risk) for part in parts]).c
-        except UndefinedMetric:
-            return None
+    def _cs(self, context: Crossval, specs: Sequence[ModelSpec]) -> dict[str, float | None]:
+        """C of each model; None where it is not defined."""
+        found: dict[str, float | None] = {}
+        for name, frame in self._frames(context, specs).items():
+            parts = Predictions(frame, context.data.cohort, context.folds).parts(name)
+            try:
+                pairs = [count_pairs(part.months, part.event, part.risk) for part in parts]
+                found[name] = combined_concordance(pairs).c
+            except UndefinedMetric:
+                found[name] = None
+        return found
 
     def _evaluator(self, frame: pd.DataFrame, context: Crossval, models: Sequence[ModelSpec]) -> Evaluator:
         predictions = Predictions(frame, context.data.cohort, context.folds)
         return Evaluator(predictions, models, EvaluationConfig(bootstraps=self.config.bootstraps))
 
-    def _difference(self, spec: ModelSpec, variant: Crossval) -> tuple[float, float, float] | None:
+    def _difference(
+        self, spec: ModelSpec, variant: Crossval, before: pd.DataFrame, after: pd.DataFrame
+    ) -> tuple[float, float, float] | None:
         """C of the variant less C of the model as it is, with the interval of the paired bootstrap."""
         other = replace(spec, name=f"{spec.name} (variant)")
-        before = self._frame(self._variant(self.base.data, ""), spec)
-        after = self._frame(variant, spec).assign(model=other.name)
-        frame = pd.concat([before, after], ignore_index=True)
+        frame = pd.concat([before, after.assign(model=other.name)], ignore_index=True)
         found = self._evaluator(frame, variant, [spec, other]).differences()
         return (found[0].value, found[0].low, found[0].high) if found else None
 
@@ -305,7 +339,7 @@ class _Controls:
             "whole 95 % interval of the mean lies beyond.",
         )
         if len(found) < 2:
-            return control.model_copy(update={"note": "C is not defined for this model on this cohort."})
+            return control.model_copy(update={"note": UNDEFINED})
         mean, error, low, high = _mean(found)
         passed, note = None, ""
         if low > centre + tolerance or high < centre - tolerance:
@@ -356,10 +390,15 @@ def run_controls(
     controls = _Controls(base, make_folds, settings, prepare, run, told)
     found = list[Control]()
     with told.stage("controls", 3 * len(models) + 1) as step:
-        for spec in models:
-            for control in (controls.permuted, controls.planted, controls.noise):
-                found.append(control(spec))
-                step.advance(f"{found[-1].name}, {spec.name}")
+        by_model = []
+        for name, control in (
+            ("permuted outcomes", controls.permuted),
+            ("planted signal", controls.planted),
+            ("noise", controls.noise),
+        ):
+            by_model.append(control(models))
+            step.advance(name, len(models))
+        found += [of_model[spec.name] for spec in models for of_model in by_model if spec.name in of_model]
         found.append(controls.site())
         step.advance("site alone")
     training = base.training
@@ -379,13 +418,18 @@ def _planted_in(spec: ModelSpec) -> Modality | None:
     return next((one for one in MODALITIES if one in seen), None)
 
 
-def _nothing_to_plant(control: Control) -> Control:
-    return control.model_copy(
-        update={
-            "done": "Nothing was planted.",
-            "note": "The model takes no modality as a whole, so nothing planted could reach it.",
-        }
-    )
+def _by_modality(specs: Sequence[ModelSpec]) -> dict[Modality, list[ModelSpec]]:
+    """Models under the modality that is planted in for them; those that could not see it are left out."""
+    found: dict[Modality, list[ModelSpec]] = {}
+    for spec in specs:
+        modality = _planted_in(spec)
+        if modality is not None:
+            found.setdefault(modality, []).append(spec)
+    return found
+
+
+def _told(control: Control, spec: ModelSpec, **update: object) -> Control:
+    return Control.model_validate({**control.model_dump(), "model": spec.name, **update})
 
 
 def _mean(found: Sequence[float]) -> tuple[float, float, float, float]:

@@ -110,6 +110,17 @@ class _Facts:
         types = sorted(self.evaluation.cohort.cancer_types)
         return f"{plural(self.evaluation.cohort.cases, 'patient')} with {_listed(types)}"
 
+    @cached_property
+    def titles(self) -> Titles:
+        """A model's title by its name."""
+        return Titles({model.name: model.title for model in self.evaluation.models})
+
+    @property
+    def endpoint(self) -> str:
+        """What is predicted, in words where they are known."""
+        name = self.evaluation.cohort.endpoint
+        return wording.ENDPOINTS.get(name, name)
+
     @property
     def is_optimistic(self) -> bool:
         """Whether epochs were chosen on the cases whose results are reported."""
@@ -137,7 +148,7 @@ def _title(facts: _Facts) -> _Said | None:
     if facts.main is None:
         return None
     return _Said(
-        f"“Development and internal validation of a model for {facts.evaluation.cohort.endpoint} in {facts.who}” would "
+        f"“Development and internal validation of a model for {facts.endpoint} in {facts.who}” would "
         "say what this run did.",
         REPORT,
         "answer",
@@ -149,7 +160,11 @@ def _aims(facts: _Facts) -> _Said | None:
     compared = facts.evaluation.headline
     return _Said(
         "A model was developed and validated internally, by cross-validation; it was not evaluated on another cohort."
-        + (f" The main comparison is of {compared.model} with {compared.baseline}." if compared else ""),
+        + (
+            f" The main comparison is of {facts.titles[compared.model]} with {facts.titles[compared.baseline]}."
+            if compared
+            else ""
+        ),
         REPORT,
         "answer",
         "Say what the study was meant to find out, and whether that was written down before.",
@@ -204,7 +219,7 @@ def _outcome(facts: _Facts) -> _Said | None:
     cohort, horizons = facts.evaluation.cohort, facts.section("evaluation").get("horizons") or []
     until = f" Horizons: {_listed([months(float(month)) for month in horizons])}." if horizons else ""
     return _Said(
-        f"{cohort.endpoint}, coded {cohort.event_coding}.{until}",
+        f"{facts.endpoint.capitalize()} ({cohort.endpoint}), coded {cohort.event_coding}.{until}",
         REPORT,
         "cohort",
         "Say how and when the outcome was assessed, why this one, and whether it was assessed alike in all groups.",
@@ -468,8 +483,7 @@ def _not_updated(facts: _Facts) -> _Said | None:
 def _meaning(facts: _Facts) -> _Said | None:
     if facts.evaluation.headline is None:
         return None
-    titles = Titles({model.name: model.title for model in facts.evaluation.models})
-    verdict = wording.verdict(facts.evaluation, titles)
+    verdict = wording.verdict(facts.evaluation, facts.titles)
     return _Said(
         f"{verdict.word}: {verdict.sentence}",
         REPORT,
