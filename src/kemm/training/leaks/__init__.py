@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from kemm.training.dataset import StudyData
 from kemm.training.leaks.copies import copied_genes, copied_reports, copied_slides
 from kemm.training.leaks.covariates import telling_covariates
-from kemm.training.leaks.finding import SEVERITIES, Finding, Where
+from kemm.training.leaks.finding import SEVERITIES, Finding, Kind, Severity, Where
 from kemm.training.leaks.sides import same_patients, shared_sites, twice_in_folds
 from kemm.training.leaks.told import told_outcomes
 from kemm.training.splits import Fold
 
-__all__ = ["Finding", "Where", "audit_leaks"]
+__all__ = ["Finding", "Kind", "Severity", "Where", "audit_leaks"]
 
 
 def audit_leaks(data: StudyData, folds: Sequence[Fold]) -> list[Finding]:
