@@ -144,6 +144,14 @@ def test_a_signal_is_found_in_each_modality(study: StudyData, tmp_path: Path, mo
     assert f"planted in {modality}" in planted.done
 
 
+def test_a_model_that_learns_nothing_does_not_find_what_is_planted(study: StudyData, tmp_path: Path) -> None:
+    deaf = replace(spec("genes"), name="deaf", views=())
+    quick = QUICK.model_copy(update={"permutations": 2, "most_permutations": 2, "noises": 2})
+    found = run_controls(crossval(study, tmp_path), [deaf], folds, config=quick)
+    assert (of(found, "planted signal").value, of(found, "planted signal").passed) == (0.0, False)
+    assert found.faults == [of(found, "planted signal")]
+
+
 # --- the hospital ------------------------------------------------------------------------------
 
 

@@ -134,7 +134,8 @@ class _Controls:
                 model="",
                 done=f"A signal that correlates by {strength:g} with how much sooner than expected each case had its event "
                 f"was planted in {modality}.",
-                criterion=f"C rises by at least {self.config.least_rise:g}.",
+                criterion=f"C rises by at least {self.config.least_rise:g}, and the 95 % interval of the rise is above 0; it is "
+                "failed where the whole interval lies below that rise.",
             )
             try:
                 values = signal(self.base.data, strength, seed=0)
@@ -152,11 +153,23 @@ class _Controls:
                     controls[spec.name] = _told(control, spec, note=UNDEFINED)
                     continue
                 value, low, high = difference
-                passed = value >= self.config.least_rise
                 controls[spec.name] = _told(
-                    control, spec, value=value, low=low, high=high, repeats=[value], passed=passed
+                    control,
+                    spec,
+                    value=value,
+                    low=low,
+                    high=high,
+                    repeats=[value],
+                    **self._found(value, low, high),
                 )
         return controls
+
+    def _found(self, rise: float, low: float, high: float) -> dict[str, object]:
+        if rise >= self.config.least_rise and low > 0:
+            return {"passed": True}
+        if high < self.config.least_rise:
+            return {"passed": False}
+        return {"note": "So few events that the rise cannot be told from chance."}
 
     # --- what says nothing -----------------------------------------------------------------------
 
