@@ -43,7 +43,7 @@ class ModelResult(Record):
     """What it is fitted on, in a sentence."""
     inputs: list[str] = Field(default_factory=list)
     """Of: covariates, report, background, genes, slides, site."""
-    role: Literal["kemm", "comparator", "control"] = "comparator"
+    role: Literal["kemm", "comparator", "control", "baseline", "ablation"] = "comparator"
     metrics: dict[str, Cell] = Field(default_factory=dict)
     """By metric name: "harrell_c", "uno_c", "ibs" (lower is better), "ibs_skill" (against
     Kaplan-Meier, above 0 is better), "auc@24" (at 24 months), "calibration_slope"."""

@@ -30,6 +30,11 @@ class Checkpoint:
     seconds: float = SECONDS
     _last: float = field(default_factory=time.monotonic)
 
+    @property
+    def exists(self) -> bool:
+        """Whether something was kept: an earlier process was stopped."""
+        return self.path.is_file()
+
     def due(self) -> bool:
         """Whether the last one is long ago."""
         return time.monotonic() - self._last >= self.seconds

@@ -8,10 +8,11 @@ from typing import Literal
 
 from kemm.core.settings import Section
 from kemm.model.kemm import ModelConfig
+from kemm.training.methods import Method
 
 Role = Literal["kemm", "comparator", "control", "baseline", "ablation"]
 """A control shows what no medicine can; a baseline is a network of the field; an ablation is KEMM without a part."""
-Method = Literal["ridge", "elastic-net", "boosting"]
+KEMM_NETWORK = "kemm"
 KAPLAN_MEIER = "kaplan-meier"
 CLINICAL = "clinical"
 
@@ -180,7 +181,7 @@ def _networks(
                 role="kemm",
                 inputs=inputs,
                 views=offset_views(inputs, model),
-                network="kemm",
+                network=KEMM_NETWORK,
             )
         )
     if has_covariates:
@@ -193,7 +194,7 @@ def _networks(
                 role="kemm",
                 inputs=inputs,
                 views=offset_views(inputs, model),
-                network="kemm",
+                network=KEMM_NETWORK,
             )
         )
     return specs

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,17 +18,20 @@ from kemm.core.provenance import fingerprint
 from kemm.core.store import Store
 from kemm.modalities.encoders import TextConfig
 from kemm.modalities.genomics import GenomicsConfig
-from kemm.model.kemm import KEMM, ModelConfig, build_kemm, count_parameters
+from kemm.model.baselines import BASELINES, BaselinesConfig
+from kemm.model.kemm import KEMM, ModelConfig, build_head, build_kemm, count_parameters
 from kemm.model.survival_model import SurvivalModel
 from kemm.survival import discrete_time
 from kemm.training.checkpoint import Checkpoint
-from kemm.training.comparators import ModelSpec
+from kemm.training.comparators import KEMM_NETWORK, ModelSpec
+from kemm.training.cost import keep_cost, measuring
 from kemm.training.dataset import StudyData
 from kemm.training.device import resolve_device, resolve_precision
-from kemm.training.features import CaseFeatures, FeaturesConfig, FoldTransforms
+from kemm.training.features import FeaturesConfig, FoldTransforms
 from kemm.training.fitted import FittedFold
 from kemm.training.linear import Stack
 from kemm.training.memory import StepMemory, step_memory
+from kemm.training.methods import RiskModel, fit_method
 from kemm.training.occlusion import Explained, explain
 from kemm.training.patch_attention import write_patch_attention
 from kemm.training.reading import Reader
@@ -68,8 +70,10 @@ class Crossval:
     store: Path
     baselines: BaselinesConfig = field(default_factory=BaselinesConfig)
 
-    def settings(self, spec: ModelSpec) -> ModelConfig | BaselinesConfig:
-        """The settings of a network."""
+    def settings(self, spec: ModelSpec) -> ModelConfig | BaselinesConfig | None:
+        """The settings of a network; None for what is none."""
+        if not spec.is_network:
+            return None
         return (spec.model or self.model) if spec.network == KEMM_NETWORK else self.baselines
 
     def tasks(self) -> list[Task]:
@@ -116,9 +120,10 @@ class Crossval:
             # Where and in which company networks are computed changes rounding only; how precisely, more.
             training = self.training.model_dump(exclude={"device", "one_pass", "precision", "memory_gb"})
             precision = resolve_precision(self.training.precision, resolve_device(self.training.device))
-            settings = self.settings(spec).model_dump()
-            heads = self.model.model_dump(include={"head", "intervals", "learn_beyond"})
-            parts += [settings, heads, training, str(precision), spec == self.models[-1]]
+            settings = self.settings(spec)
+            assert settings is not None
+            head = (spec.model or self.model).model_dump(include={"head", "intervals", "learn_beyond"})
+            parts += [settings.model_dump(), head, training, str(precision), spec == self.models[-1]]
             parts += [len(cohort), self.steps, list(fold.train)]
             if self.training.selection == OPTIMISTIC:
                 test = list(fold.test)
@@ -126,9 +131,9 @@ class Crossval:
         return fingerprint(*parts)
 
     def memory(self, spec: ModelSpec) -> StepMemory | None:
-        """What patches take where `spec` is trained; None where it reads none."""
-        slides, training = self.data.slides, self.training
-        if slides is None or not spec.is_network or "slides" not in spec.inputs:
+        """What patches take where `spec` is trained; None where it reads none, or is not bounded: the field's networks."""
+        slides, training, settings = self.data.slides, self.training, self.settings(spec)
+        if slides is None or "slides" not in spec.inputs or not isinstance(settings, ModelConfig):
             return None
         parts = training.inner_parts if training.selection != OPTIMISTIC else 1
         networks = len(training.seeds) * parts
@@ -145,7 +150,7 @@ class Crossval:
             training=training,
             precision=resolve_precision(training.precision, resolve_device(training.device)),
             cases=min(cases, len(self.data.cohort)),
-            networks=[0 if self.model.linear_adapter else self.model.width] * networks,
+            networks=[0 if settings.linear_adapter else settings.width] * networks,
         )
 
     @property
@@ -198,17 +203,17 @@ CHECKPOINTS = "checkpoints"
 def run_work(context: Crossval, work: Work) -> float:
     """Fit one model on each of some folds, predict their test parts, keep both. Returns the seconds it took."""
     store = Store(context.store)
-    started = time.perf_counter()
     spec, keys = context.spec(work.model), [context.key(task) for task in work.tasks]
-    with ExitStack() as open_units:
+    folds = [context.fold(fold) for fold in work.folds]
+    shared = [fitted(context, fold) for fold in folds]  # for all models: no cost of this one
+    name = keys[0] if len(keys) == 1 else fingerprint(keys)
+    checkpoint = Checkpoint(context.store / CHECKPOINTS / f"{name}.safetensors")
+    with ExitStack() as open_units, measuring(checkpoint.exists) as costs:
         folders = [
             open_units.enter_context(store.adding(KIND, key, model=spec.name, fold=fold))
             for key, fold in zip(keys, work.folds, strict=True)
         ]
-        folds = [context.fold(fold) for fold in work.folds]
         if spec.is_network:
-            name = keys[0] if len(keys) == 1 else fingerprint(keys)
-            checkpoint = Checkpoint(context.store / CHECKPOINTS / f"{name}.safetensors")
             begun = Training(
                 model=spec.name,
                 fold=folds[0].index,
@@ -216,13 +221,14 @@ def run_work(context: Crossval, work: Work) -> float:
                 cases=sum(len(fold.train) for fold in folds),
             )
             with telling(context.store, keys[0], begun) as teller:
-                _networks(context, folds, spec, folders, checkpoint, teller)
+                _networks(context, shared, spec, folders, checkpoint, teller)
         else:
-            for fold, folder in zip(folds, folders, strict=True):
-                _comparator(context, fold, spec, folder)
-    if spec.is_network:
-        checkpoint.remove()
-    return time.perf_counter() - started
+            for one, folder in zip(shared, folders, strict=True):
+                _comparator(context, one, spec, folder)
+    checkpoint.remove()
+    for key in keys:
+        keep_cost(store, key, costs[0], len(keys))
+    return costs[0].seconds
 
 
 def read_unit(context: Crossval, task: Task) -> tuple[pd.DataFrame, Path]:
@@ -252,20 +258,33 @@ def fitted(context: Crossval, fold: Fold) -> FittedFold:
     return found
 
 
-def _comparator(context: Crossval, fold: Fold, spec: ModelSpec, folder: Path) -> None:
-    shared = fitted(context, fold)
-    features, test = shared.features, shared.test
-    stack, crossed = shared.stack(spec.views, seed=0)
-    views = {name: features.views[name].take(test) for name in spec.views}
-    risk = stack.log_risk(views) if views else np.zeros(len(test))
-    # A case that has none of the model's inputs is not predicted: no guess passes for a prediction.
-    known = (
-        np.any([view.present for view in views.values()], axis=0) if views else np.ones(len(test), dtype=bool)
-    )
-    threshold = float(np.median(sum(crossed.values()))) if views else 0.0
-    frame = _predictions(context, fold, spec, 0, risk, stack.survival(risk, np.array(GRID)), threshold)
-    write_frame(folder / "predictions.parquet", frame[known].reset_index(drop=True))
-    write_json(folder / "about.json", {"weights": dict(stack.weights)})
+def _comparator(context: Crossval, shared: FittedFold, spec: ModelSpec, folder: Path) -> None:
+    test = shared.test
+    model, crossed = _fit(shared, spec)
+    views = {name: shared.features.views[name].take(test) for name in spec.views}
+    risk = model.log_risk(views) if views else np.zeros(len(test))
+    threshold = float(np.median(crossed)) if views else 0.0
+    frame = _predictions(context, shared.fold, spec, 0, risk, model.survival(risk, np.array(GRID)), threshold)
+    write_frame(folder / "predictions.parquet", _known(frame, shared, spec.views))
+    write_json(folder / "about.json", model.about())
+
+
+def _fit(shared: FittedFold, spec: ModelSpec) -> tuple[RiskModel, NDArray[np.float64]]:
+    """A model that is no network, and the cross-fitted log risks of the training cases."""
+    if spec.method == "ridge":
+        stack, parts = shared.stack(spec.views, seed=0)
+        return stack, np.sum([np.zeros(len(shared.months)), *parts.values()], axis=0)
+    views = {name: shared.features.views[name].take(shared.train) for name in spec.views}
+    return fit_method(spec.method, views, shared.months, shared.event, seed=0)
+
+
+def _known(frame: pd.DataFrame, shared: FittedFold, views: Sequence[str]) -> pd.DataFrame:
+    """Without test cases that have none of these views: no guess passes for a prediction."""
+    if not views:
+        return frame
+    known = np.any([shared.features.views[name].present[shared.test] for name in views], axis=0)
+    ids = frame["case_id"].unique()[known]
+    return frame[frame["case_id"].isin(ids)].reset_index(drop=True)
 
 
 @dataclass(frozen=True)
@@ -289,7 +308,8 @@ def untrained(context: Crossval, shared: FittedFold, spec: ModelSpec) -> list[Se
         reader = Reader(shared.features, spec.inputs, offset, precision)
         if memory is not None:
             reader = replace(reader, keep=memory.keep)
-        learning = replace(reader, offset=_learning_offset(context, shared, crossed, offset))
+        beyond = (spec.model or context.model).learn_beyond
+        learning = replace(reader, offset=_learning_offset(beyond, shared, crossed, offset))
         members = _members(context, shared, spec, outer, seed)
         found.append(Seeded(seed, stack, Ensemble(members, reader, learning)))
     return found
@@ -297,13 +317,12 @@ def untrained(context: Crossval, shared: FittedFold, spec: ModelSpec) -> list[Se
 
 def _networks(
     context: Crossval,
-    folds: Sequence[Fold],
+    shared: Sequence[FittedFold],
     spec: ModelSpec,
     folders: Sequence[Path],
     checkpoint: Checkpoint,
     teller: Teller,
 ) -> None:
-    shared = [fitted(context, fold) for fold in folds]
     seeded = [untrained(context, one, spec) for one in shared]
     teller.trains(sum(len(one.ensemble.members) for one in seeded[0]))
     histories = train(
@@ -380,7 +399,10 @@ def _write_network(
                 "offset_weights": dict(stack.weights) if stack else {},
             }
         )
-    write_frame(folder / "predictions.parquet", pd.concat(frames, ignore_index=True))
+    predicted = pd.concat(frames, ignore_index=True)
+    if spec.role in ("baseline", "ablation"):
+        predicted = _known(predicted, shared, [name for name in spec.inputs if name in shared.features.views])
+    write_frame(folder / "predictions.parquet", predicted)
     write_json(folder / "about.json", about)
     if spec == context.models[-1]:
         explained: Explained = explain(
@@ -428,7 +450,9 @@ def new_model(
         assert spec.network is not None
         baseline = BASELINES[spec.network]
         if baseline.needs_prototypes:
-            inputs = replace(inputs, prototypes=torch.from_numpy(shared.prototypes(context.baselines.prototypes)))
+            inputs = replace(
+                inputs, prototypes=torch.from_numpy(shared.prototypes(context.baselines.prototypes))
+            )
         model = baseline.build(context.baselines, inputs, build_head(settings, edges))
     model.head.start_at(outer.months, outer.event)
     return model
@@ -450,15 +474,15 @@ def _offset(
 
 
 def _learning_offset(
-    context: Crossval,
+    beyond: Literal["none", "clinical", "offset"],
     shared: FittedFold,
     crossed: Mapping[str, NDArray[np.float64]],
     offset: torch.Tensor | None,
 ) -> torch.Tensor | None:
     """What branches are trained on top of; only training cases' values are ever used."""
-    if context.model.learn_beyond == "offset":
+    if beyond == "offset":
         return offset
-    if context.model.learn_beyond == "none" or "covariates" not in crossed:
+    if beyond == "none" or "covariates" not in crossed:
         return None
     clinical = np.zeros(len(shared.features.rows), dtype=np.float32)
     clinical[shared.train] = crossed["covariates"]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from kemm.training.features import CaseFeatures, FoldTransforms
 from kemm.training.linear import FittedView, RidgeCox, Stack, cross_fit
+from kemm.training.prototypes import fit_prototypes
 from kemm.training.splits import Fold
 
 
@@ -25,6 +26,7 @@ class FittedFold:
     event: NDArray[np.bool_]
     _models: dict[str, RidgeCox] = field(default_factory=dict)
     _views: dict[tuple[str, int], FittedView] = field(default_factory=dict)
+    _prototypes: dict[int, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def train(self) -> NDArray[np.int64]:
@@ -42,6 +44,16 @@ class FittedFold:
         A view's models are fitted when they are first asked for: most models of a study share them.
         """
         return Stack.of({name: self._view(name, seed) for name in views}, self.months, self.event)
+
+    def prototypes(self, count: int) -> NDArray[np.float32]:
+        """Typical patches of the training part, (prototype, feature), in the scale in which bags reach a network."""
+        slides, scaler = self.features.slides, self.features.scaler
+        assert slides is not None
+        assert scaler is not None
+        if count not in self._prototypes:
+            found = fit_prototypes(slides, self.fold.train, count, seed=0)
+            self._prototypes[count] = found if slides.means is not None else scaler(found)
+        return self._prototypes[count]
 
     def _view(self, name: str, seed: int) -> FittedView:
         view = self.features.views[name].take(self.train)

@@ -6,7 +6,7 @@ import torch
 from slides_and_genes import MEAN, PATCH_FEATURES, SCALE, awake, cases, network, scores
 
 from kemm.model.baselines.concatenation import BASELINE, Concatenation
-from kemm.model.baselines.patch_layer import PatchLayer
+from kemm.model.baselines.patches import PatchLayer
 from kemm.model.batch import Bags
 
 

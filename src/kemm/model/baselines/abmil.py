@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from kemm.model.attention import GatedPooling
 from kemm.model.baselines.baseline import Baseline, BaselinesConfig
-from kemm.model.baselines.patches import PatchLayer, silent
+from kemm.model.baselines.patches import PatchLayer
+from kemm.model.baselines.scoring import score_layer
 from kemm.model.batch import CaseBatch, Inputs
 from kemm.model.heads import SurvivalHead
 from kemm.model.survival_model import SurvivalModel
@@ -46,7 +47,7 @@ def build(config: BaselinesConfig, inputs: Inputs, head: SurvivalHead) -> ABMIL:
     return ABMIL(
         PatchLayer(inputs.slide_features, config.width, config.dropout),
         GatedPooling(config.width),
-        silent(nn.Linear(config.width, head.scores, bias=False)),
+        score_layer(config.width, head),
         head,
     )
 

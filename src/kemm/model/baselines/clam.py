@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from kemm.model.attention import masked_softmax
 from kemm.model.baselines.baseline import Baseline, BaselinesConfig
-from kemm.model.baselines.patches import CaseDropout, PatchLayer, silent
+from kemm.model.baselines.carried_loss import carrying
+from kemm.model.baselines.patches import CaseDropout, PatchLayer
+from kemm.model.baselines.scoring import score_layer
 from kemm.model.batch import CaseBatch, Inputs, Tokens
 from kemm.model.heads import SurvivalHead
 from kemm.model.survival_model import SurvivalModel
@@ -85,10 +85,12 @@ class CLAM(SurvivalModel):
         scores: Tensor = self.score(pooled).diagonal(dim1=1, dim2=2)[:, None]
         if not self.training:
             return scores
-        return also_lower(scores, CLUSTERING * self.clustering(patches, attention))
+        return carrying(scores, CLUSTERING * self.clustering(patches, attention))
 
-    def clustering(self, patches: Tokens, attention: Float[Tensor, "case branch patch"]) -> Float[Tensor, ""]:
-        """The loss of the clustering: mean over a network's cases, summed over networks side by side."""
+    def clustering(
+        self, patches: Tokens, attention: Float[Tensor, "case branch patch"]
+    ) -> Float[Tensor, " member"]:
+        """The loss of the clustering: mean over each network's cases."""
         most, least = extremes(attention, patches.present, CLUSTERED)
         margin = self.cluster(patches.values).transpose(1, 2)
         losses = nn.functional.softplus(1 - margin) * most + nn.functional.softplus(1 + margin) * least
@@ -96,7 +98,7 @@ class CLAM(SurvivalModel):
         of_case = losses.sum(dim=(1, 2)) / chosen.clamp(min=1)
         members = self.cluster.weight.reshape(-1, *self.cluster.weight.shape[-2:]).shape[0]
         counted = (chosen > 0).view(members, -1).sum(dim=1)
-        return (of_case.view(members, -1).sum(dim=1) / counted.clamp(min=1)).sum()
+        return of_case.view(members, -1).sum(dim=1) / counted.clamp(min=1)
 
 
 def extremes(
@@ -110,28 +112,12 @@ def extremes(
     return rank < wanted, (rank >= total - wanted) & (rank < total)
 
 
-class _AlsoLower(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, scores: Tensor, loss: Tensor) -> Tensor:
-        return scores.view_as(scores)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        return gradient, gradient.new_ones(())
-
-
-def also_lower(scores: Float[Tensor, "*score"], loss: Float[Tensor, ""]) -> Float[Tensor, "*score"]:
-    """The scores as they are. Whatever loss is made of them, its gradient is that of its sum with `loss`."""
-    same: Tensor = _AlsoLower.apply(scores, loss)  # type: ignore[no-untyped-call]
-    return same
-
-
 def build(config: BaselinesConfig, inputs: Inputs, head: SurvivalHead) -> CLAM:
     """The network for a study's inputs."""
     return CLAM(
         PatchLayer(inputs.slide_features, config.width, config.dropout),
         GatedAttention(config.width, head.scores, config.dropout),
-        silent(nn.Linear(config.width, head.scores, bias=False)),
+        score_layer(config.width, head),
         nn.Linear(config.width, head.scores),
         head,
     )

@@ -10,7 +10,7 @@ from kemm.model.attention import SelfAttention
 from kemm.model.baselines.baseline import Baseline, BaselinesConfig
 from kemm.model.baselines.carried_loss import carrying
 from kemm.model.baselines.co_attention import CoAttention
-from kemm.model.baselines.patch_layer import PatchLayer
+from kemm.model.baselines.patches import PatchLayer
 from kemm.model.baselines.scoring import JointScore
 from kemm.model.baselines.self_normalising import GeneTokens
 from kemm.model.batch import CaseBatch, Inputs, Tokens

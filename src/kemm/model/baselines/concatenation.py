@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kemm.model.baselines.baseline import Baseline, BaselinesConfig
-from kemm.model.baselines.patch_layer import PooledPatches
+from kemm.model.baselines.patches import PooledPatches
 from kemm.model.baselines.scoring import JointScore
 from kemm.model.baselines.self_normalising import GeneVector
 from kemm.model.batch import CaseBatch, Inputs

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from kemm.model.attention import GatedPooling, SelfAttention
 from kemm.model.baselines.baseline import Baseline, BaselinesConfig
 from kemm.model.baselines.co_attention import CoAttention, askers
-from kemm.model.baselines.patch_layer import PatchLayer
+from kemm.model.baselines.patches import PatchLayer
 from kemm.model.baselines.scoring import JointScore
 from kemm.model.baselines.self_normalising import GeneTokens
 from kemm.model.batch import CaseBatch, Inputs, Tokens

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from kemm.model.attention import SelfAttention
 from kemm.model.baselines.baseline import Baseline, BaselinesConfig
 from kemm.model.baselines.mixtures import PrototypeMixtures
-from kemm.model.baselines.patches import silent
+from kemm.model.baselines.scoring import score_layer
 from kemm.model.batch import CaseBatch, Inputs, Tokens
 from kemm.model.heads import SurvivalHead
 from kemm.model.layers import Adapter, GroupAdapter
@@ -87,7 +87,7 @@ def build(config: BaselinesConfig, inputs: Inputs, head: SurvivalHead) -> MMP:
         Adapter(1 + 2 * inputs.prototypes.shape[1], width, dropout),
         GroupAdapter(inputs.gene_groups, inputs.gene_features, width, dropout),
         SelfAttention(width, config.heads, dropout),
-        silent(nn.Linear(2 * width, head.scores, bias=False)),
+        score_layer(2 * width, head),
         head,
     )
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from kemm.model.baselines.baseline import Baseline, BaselinesConfig
 from kemm.model.baselines.mixtures import PrototypeMixtures
-from kemm.model.baselines.patches import silent
+from kemm.model.baselines.scoring import score_layer
 from kemm.model.batch import CaseBatch, Inputs, Tokens
 from kemm.model.heads import SurvivalHead
 from kemm.model.layers import GroupAdapter
@@ -67,7 +67,7 @@ def build(config: BaselinesConfig, inputs: Inputs, head: SurvivalHead) -> PANTHE
         PrototypeMixtures(inputs.prototypes),
         GroupAdapter(count, 1 + 2 * features, config.width, dropout=0.0),
         nn.Dropout(config.dropout),
-        silent(nn.Linear(count * config.width, head.scores, bias=False)),
+        score_layer(count * config.width, head),
         head,
     )
 

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from kemm.model.attention import GatedPooling
 from kemm.model.batch import Bags, Tokens
 
 
@@ -48,7 +49,8 @@ class PatchLayer(nn.Module):
         if bags.mean is not None and bags.scale is not None:
             weight = weight / bags.scale[:, None]
             bias = bias - torch.einsum("mf,mwf->mw", bags.mean.expand(len(weight), -1), weight)
-        weight = weight.to(bags.precision)
+        precision = torch.bfloat16 if bags.precision == torch.bfloat16 else weight.dtype
+        weight = weight.to(precision)
         cases, longest = bags.cases, max(1, *bags.lengths)
         each = len(cases) // len(weight)
         of: dict[int, list[int]] = {}
@@ -57,7 +59,7 @@ class PatchLayer(nn.Module):
                 of.setdefault(bag, []).append(case)
         made = [bias.new_zeros(longest, width)] * len(cases)
         for bag, some in of.items():
-            patches = bags.patches[bag].to(bags.precision)
+            patches = bags.patches[bag].to(precision)
             # Each bag once for all networks that look at it.
             members = [case // each for case in some]
             products = (patches @ weight[members].flatten(0, 1).T).to(bias.dtype).split(width, dim=1)
@@ -67,15 +69,23 @@ class PatchLayer(nn.Module):
         return Tokens(self.dropout(torch.stack(made)), present(bags))
 
 
+class PooledPatches(nn.Module):
+    """A slide as one vector: the patch layer, then gated attention pooling (ABMIL)."""
+
+    def __init__(self, features: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.layer = PatchLayer(features, width, dropout)
+        self.pooling = GatedPooling(width)
+
+    def forward(self, bags: Bags) -> Float[Tensor, "case width"]:
+        """The vector; zero for a case without slides."""
+        vector: Tensor = self.pooling(self.layer(bags))
+        return vector
+
+
 def present(bags: Bags) -> Tensor:
     """Where a case has a patch, (case, patch), padded to the largest bag."""
     lengths = [bags.lengths[bag] if bag >= 0 else 0 for bag in bags.cases]
     device = bags.patches[0].device
     places = torch.arange(max(1, *bags.lengths), device=device)
     return places < torch.tensor(lengths, device=device)[:, None]
-
-
-def silent(layer: nn.Linear) -> nn.Linear:
-    """A last layer that begins by saying nothing: a network starts at the head's baseline."""
-    nn.init.zeros_(layer.weight)
-    return layer

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from kemm.model.baselines.baseline import Baseline, BaselinesConfig
 from kemm.model.baselines.nystrom import NystromAttention, made_again
-from kemm.model.baselines.patches import PatchLayer, silent
+from kemm.model.baselines.patches import PatchLayer
+from kemm.model.baselines.scoring import score_layer
 from kemm.model.batch import CaseBatch, Inputs, Tokens
 from kemm.model.heads import SurvivalHead
 from kemm.model.layers import LearnedQueries
@@ -142,7 +143,7 @@ def build(config: BaselinesConfig, inputs: Inputs, head: SurvivalHead) -> TransM
         places=PyramidEncoding(width),
         second=NystromAttention(width, config.heads, width // 2, config.dropout),
         norm=nn.LayerNorm(width),
-        score=silent(nn.Linear(width, head.scores, bias=False)),
+        score=score_layer(width, head),
         head=head,
     )
 

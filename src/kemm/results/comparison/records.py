@@ -6,7 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from kemm.results.records import Cell, Record
+from kemm.results.comparison.controls_record import Controls
+from kemm.results.comparison.leaks_record import LeakAudit
+from kemm.results.records import Cell, Evaluation, Record, RunRecord
 
 
 class SimultaneousDifference(Record):
@@ -177,3 +179,91 @@ class CurveCalibration(Record):
     """Chi-squared with `degrees_of_freedom` if calibrated; too small with much censoring."""
     degrees_of_freedom: int
     p: float | None
+
+
+class ModelCost(Record):
+    """What a model cost on this cohort: all folds and seeds together."""
+
+    model: str
+    seconds: float
+    """Of all its units one after another; of several at once, less time passes."""
+    core_seconds: float
+    """Work of all cores: stands for energy."""
+    peak_bytes: int | None
+    """The most memory of a process that worked on it; a GPU's is not in it."""
+    parameters: int | None
+    """Of one network; None for what is none."""
+    partial: bool
+    """Whether part of it was not measured: then it cost more."""
+
+
+class LeftOut(Record):
+    """A model that this study could not train, and why."""
+
+    model: str
+    reason: str
+
+
+class Ablated(Record):
+    """The main model without one of its parts: its row of the table, and what the part is."""
+
+    model: str
+    """Name in the table of models."""
+    change: str
+    """What is taken away or put in its place: "without the report"."""
+    family: Literal["part", "modalities"] = "part"
+    """Parts are taken away one at a time; of modalities every subset."""
+
+
+class StudyComparison(Record):
+    """Everything that a comparison says of one cohort."""
+
+    evaluation: Evaluation
+    """The table of all models, and the pictures of the main ones."""
+    run: RunRecord
+    main: str
+    reference: str | None
+    """The clinical model; None where the study has no covariates."""
+    added_value: list[AddedValue]
+    """Of the main model first, then of others, to the reference."""
+    differences: list[SimultaneousDifference]
+    """The main model minus each other one that is no ablation, as one family."""
+    against_reference: list[SimultaneousDifference]
+    """Each model that is neither control nor ablation minus the reference, as one family."""
+    ablations: list[Ablated]
+    ablation_differences: list[SimultaneousDifference]
+    """Each ablation minus the main model, as one family: below 0, the part helps."""
+    ranking: Ranking | None
+    ranking_note: str = ""
+    """Why there is none."""
+    subgroups: Subgroups | None
+    curve_calibration: list[CurveCalibration]
+    costs: list[ModelCost]
+    repeats: list[RepeatedDifference] = Field(default_factory=list)
+    """The main model minus the reference over repeated folds; empty where folds were not repeated."""
+    left_out: list[LeftOut]
+    leaks: LeakAudit
+    controls: Controls | None = None
+    """None where they were not asked for."""
+
+
+class MeanRow(Record):
+    """A model over all cohorts, each of which counts the same."""
+
+    model: str
+    title: str
+    c: Cell
+    """Mean of the cohorts' Harrell's C; its interval resamples patients of each cohort by themselves."""
+    gain: Cell | None
+    """Mean paired gain over the reference; None for the reference itself, and where there is none."""
+    cohorts: int
+
+
+class Comparison(Record):
+    """What `kemm compare` found."""
+
+    studies: list[StudyComparison]
+    mean: list[MeanRow] = Field(default_factory=list)
+    """Models that every cohort has; empty for a single cohort."""
+    ranking: Ranking | None = None
+    """Over cohorts, which are different patients; None with fewer than five of them."""
