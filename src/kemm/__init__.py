@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from kemm.config import Study as Study
     from kemm.core.errors import KemmError as KemmError
     from kemm.demo import make_demo_study as make_demo_study
+    from kemm.pipeline import Asked as Asked
+    from kemm.pipeline import CompareResult as CompareResult
     from kemm.pipeline import RefineResult as RefineResult
     from kemm.pipeline import RunResult as RunResult
     from kemm.pipeline import audit_study as audit_study
     from kemm.pipeline import check as check
+    from kemm.pipeline import compare as compare
     from kemm.pipeline import draw_case as draw_case
     from kemm.pipeline import rebuild_report as rebuild_report
     from kemm.pipeline import refine_study as refine_study
@@ -33,10 +36,13 @@ _WHERE = {
     "Study": "kemm.config",
     "KemmError": "kemm.core.errors",
     "make_demo_study": "kemm.demo",
+    "Asked": "kemm.pipeline",
+    "CompareResult": "kemm.pipeline",
     "RefineResult": "kemm.pipeline",
     "RunResult": "kemm.pipeline",
     "audit_study": "kemm.pipeline",
     "check": "kemm.pipeline",
+    "compare": "kemm.pipeline",
     "draw_case": "kemm.pipeline",
     "rebuild_report": "kemm.pipeline",
     "refine_study": "kemm.pipeline",
@@ -44,12 +50,15 @@ _WHERE = {
     "init_study": "kemm.scaffold",
 }
 __all__ = [
+    "Asked",
+    "CompareResult",
     "KemmError",
     "RefineResult",
     "RunResult",
     "Study",
     "audit_study",
     "check",
+    "compare",
     "draw_case",
     "init_study",
     "make_demo_study",

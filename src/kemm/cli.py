@@ -41,6 +41,22 @@ Overrides = Annotated[
     ),
 ]
 RunName = Annotated[str, typer.Option("--name", help="The run's name: results go to runs/NAME.")]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        help="Where tasks run: processes (of this machine), ray or slurm; see docs/clusters.md.",
+        show_default=False,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Of networks: auto (a CUDA GPU where there is one), cpu, cuda or mps.", show_default=False
+    ),
+]
+Precision = Annotated[
+    str | None, typer.Option(help="Of patches: auto (bf16 on a GPU), fp32 or bf16.", show_default=False)
+]
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -114,31 +130,17 @@ def check(study: StudyFolder, set_: Overrides = None) -> None:
 def run(
     study: StudyFolder,
     name: RunName = "latest",
-    on: Annotated[
-        str | None,
-        typer.Option(
-            help="Where tasks run: processes (of this machine), ray or slurm; see docs/clusters.md.",
-            show_default=False,
-        ),
-    ] = None,
+    on: Engine = None,
     workers: Workers = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            help="Of networks: auto (a CUDA GPU where there is one), cpu, cuda or mps.", show_default=False
-        ),
-    ] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="Of patches: auto (bf16 on a GPU), fp32 or bf16.", show_default=False)
-    ] = None,
+    device: Device = None,
+    precision: Precision = None,
     set_: Overrides = None,
 ) -> None:
     """Prepare, train, evaluate and report. Goes on where it was stopped; skips what is done."""
     from kemm.pipeline.unchanged import unchanged_run
     from kemm.terminal import print_models
 
-    said = {"execution.engine": on, "training.device": device, "training.precision": precision}
-    settings = [*(f"{name}={value}" for name, value in said.items() if value is not None), *(set_ or ())]
+    settings = [*_where(on, device, precision), *(set_ or ())]
     unchanged = unchanged_run(study, name, settings)
     with _progress() as progress:
         if unchanged is not None:
@@ -152,6 +154,74 @@ def run(
             result = run_study(Study.load(study, settings), name=name, workers=workers, progress=progress)
     print_models(_console(), result.evaluation)
     typer.echo(f"\nreport: {result.report}")
+
+
+@app.command()
+def compare(
+    studies: Annotated[
+        list[Path], typer.Argument(help="Folders of one or several studies.", show_default=False)
+    ],
+    models: Annotated[
+        str | None,
+        typer.Option(
+            help="Names with commas between: kemm,abmil,mcat,clinical-cox; by default all that the inputs allow.",
+            show_default=False,
+        ),
+    ] = None,
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Also KEMM without each of its parts, one at a time.")
+    ] = False,
+    subsets: Annotated[
+        bool, typer.Option("--subsets", help="Also KEMM on every set of the modalities.")
+    ] = False,
+    controls: Annotated[
+        bool,
+        typer.Option(
+            "--controls", help="Also exchanged outcomes, a planted signal, noise, the hospital alone."
+        ),
+    ] = False,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Train each network so many times; by default training.seeds.", show_default=False
+        ),
+    ] = None,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Divide the cohort so many times, for KEMM and the clinical model.")
+    ] = 1,
+    name: RunName = "latest",
+    on: Engine = None,
+    workers: Workers = None,
+    device: Device = None,
+    precision: Precision = None,
+    set_: Overrides = None,
+) -> None:
+    """Hold models against each other on the same folds: the field's networks, Cox models, KEMM and its ablations."""
+    from kemm.config import Study
+    from kemm.pipeline.comparing import Asked
+    from kemm.pipeline.comparing import compare as compare_studies
+    from kemm.terminal import print_comparison
+
+    said = [f"training.seeds={list(range(seeds))}"] if seeds is not None else []
+    settings = [*_where(on, device, precision), *said, *(set_ or ())]
+    names = tuple(one.strip() for one in models.split(",") if one.strip()) if models is not None else None
+    asked = Asked(models=names, ablate=ablate, subsets=subsets, controls=controls, repeats=repeats)
+    with _progress() as progress:
+        result = compare_studies(
+            [Study.load(study, settings) for study in studies],
+            asked=asked,
+            name=name,
+            workers=workers,
+            progress=progress,
+        )
+    print_comparison(_console(), result.comparison)
+    typer.echo(f"\npage: {result.page}")
+
+
+def _where(on: str | None, device: str | None, precision: str | None) -> list[str]:
+    """The options on where and how is computed, as settings."""
+    said = {"execution.engine": on, "training.device": device, "training.precision": precision}
+    return [f"{name}={value}" for name, value in said.items() if value is not None]
 
 
 @app.command()

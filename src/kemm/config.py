@@ -25,6 +25,7 @@ from kemm.modalities.encoders import TextConfig
 from kemm.modalities.genomics import GenomicsConfig
 from kemm.modalities.reports import ReportsConfig
 from kemm.modalities.slides import SlidesConfig
+from kemm.model.baselines import BaselinesConfig
 from kemm.model.kemm import ModelConfig
 from kemm.results.evaluation import EvaluationConfig
 from kemm.training.comparators import ComparatorsConfig
@@ -52,6 +53,7 @@ class StudyConfig(Section):
     model: ModelConfig = Field(default_factory=ModelConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     comparators: ComparatorsConfig = Field(default_factory=ComparatorsConfig)
+    baselines: BaselinesConfig = Field(default_factory=BaselinesConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig, exclude=True)
     # Excluded: what is dumped is what identifies a run, and where it was computed changes nothing of it.

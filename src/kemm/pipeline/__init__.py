@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kemm.pipeline.asking import Plan as Plan
+    from kemm.pipeline.comparing import Asked as Asked
+    from kemm.pipeline.comparing import CompareResult as CompareResult
+    from kemm.pipeline.comparing import compare as compare
     from kemm.pipeline.heatmaps import HeatmapResult as HeatmapResult
     from kemm.pipeline.heatmaps import draw_case as draw_case
     from kemm.pipeline.inputs import Inputs as Inputs
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Plan": "kemm.pipeline.asking",
+    "Asked": "kemm.pipeline.comparing",
+    "CompareResult": "kemm.pipeline.comparing",
+    "compare": "kemm.pipeline.comparing",
     "HeatmapResult": "kemm.pipeline.heatmaps",
     "draw_case": "kemm.pipeline.heatmaps",
     "Inputs": "kemm.pipeline.inputs",
@@ -67,7 +73,9 @@ _WHERE = {
 __all__ = [
     "DEFAULT_RUN",
     "MOST_CASES",
+    "Asked",
     "AuditResult",
+    "CompareResult",
     "HeatmapResult",
     "Inputs",
     "Plan",
@@ -78,6 +86,7 @@ __all__ = [
     "SlidesResult",
     "audit_study",
     "check",
+    "compare",
     "describe",
     "draw_case",
     "extract_slides",

@@ -284,10 +284,8 @@ class _Controls:
 
     def _frames(self, context: Crossval, specs: Sequence[ModelSpec]) -> dict[str, pd.DataFrame]:
         """The predictions of each model, trained where that was not done before."""
-        # The last model of a run is explained, which takes longer than its training here.
-        last = replace(specs[0], name="(not trained)", role="control", inputs=(), views=())
-        context = replace(context, models=(*specs, last))
-        tasks = [task for task in context.tasks() if task.model != last.name]
+        context = replace(context, models=tuple(specs), explain=False)
+        tasks = context.tasks()
         done = finished(context, tasks)
         left = [task for task in tasks if task not in done]
         with closing(self.run(run_work, context, context.work(left))) as results:

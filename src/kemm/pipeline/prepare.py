@@ -58,7 +58,7 @@ def prepare(inputs: Inputs, store: Store, run: Mapper, progress: Progress) -> St
         ),
     )
     if config.text.encoder in PRETRAINED:
-        data = _with_vectors(inputs, data, store, progress)
+        data = with_vectors(inputs, data, store, progress)
     return data
 
 
@@ -162,7 +162,7 @@ def _packed(inputs: Inputs, store: Store, progress: Progress) -> tuple[SlideBags
     return open_slides(entry.path("features.npy"), entry.path("offsets.npy"), slides), content
 
 
-def _with_vectors(inputs: Inputs, data: StudyData, store: Store, progress: Progress) -> StudyData:
+def with_vectors(inputs: Inputs, data: StudyData, store: Store, progress: Progress) -> StudyData:
     """The same data, with the vector of every text made by the pretrained encoder."""
     reports = [report for report in data.reports if report is not None]
     texts = sorted(

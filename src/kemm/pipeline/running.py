@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +16,6 @@ from kemm.core.errors import Faults, InputError
 from kemm.core.files import (
     locked,
     read_json,
-    read_table,
     write_frame,
     write_json,
     write_text,
@@ -27,12 +24,11 @@ from kemm.core.provenance import environment, fingerprint
 from kemm.core.store import Store
 from kemm.core.study_file import FILE_NAME
 from kemm.execution import Mapper, make_mapper, settle_process
-from kemm.modalities.reports.counting import count_reports
 from kemm.modalities.slides import probe_slides
-from kemm.pipeline.inputs import Inputs, describe, look_at_inputs, read_inputs
-from kemm.pipeline.prepare import doubt_fields, prepare
+from kemm.pipeline.evaluating import evaluate, truth_of
+from kemm.pipeline.inputs import Inputs, look_at_inputs, read_inputs
+from kemm.pipeline.prepare import prepare
 from kemm.pipeline.progress import Progress, Silent
-from kemm.pipeline.refining import facts_of
 from kemm.pipeline.runs import (
     DEFAULT_RUN,
     RECORD,
@@ -46,27 +42,19 @@ from kemm.pipeline.runs import (
     read_run,
 )
 from kemm.pipeline.slide_attention import with_heatmaps
+from kemm.pipeline.training import available, crossval_of, predictions_of, require_network, train
+from kemm.pipeline.tripod import write_tripod
 from kemm.pipeline.unchanged import remember
-from kemm.pipeline.watching import describe_memory, watching
-from kemm.results.evaluation import (
-    DEFINITIONS,
-    Evaluator,
-    Predictions,
-    median_follow_up,
-    summarise_folds,
-    warnings_of,
-)
+from kemm.results.evaluation import Evaluator, Predictions
 from kemm.results.explanation import Findings, build_explanation
-from kemm.results.records import CohortSummary, Evaluation, Explanation, RunRecord
+from kemm.results.records import Evaluation, Explanation, RunRecord
 from kemm.results.report import render_report
-from kemm.results.truth import compare_with_truth, planted_signal
 from kemm.training.comparators import models_of
-from kemm.training.crossval import FORMAT, Crossval, Task, finished, read_unit, run_work
+from kemm.training.crossval import FORMAT, Crossval, read_unit
 from kemm.training.dataset import StudyData
 from kemm.training.patch_attention import PatchAttention, read_patch_attention
 from kemm.training.patch_risk import SlidesWeighed, read_slides_weighed, seeds_using
 from kemm.training.splits import folds_frame
-from kemm.training.trainer import OPTIMISTIC
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,11 +143,11 @@ class _Run:
             return read_run(self.folder)
         data = self._timed("prepare", lambda: prepare(self.inputs, self.store, self.mapper, self.progress))
         context = self._context(data)
-        self._timed("train", lambda: self._train(context))
-        frame, explained = self._collect(context)
+        self._timed("train", lambda: train([context], self.mapper, self.progress))
+        frame, explained = predictions_of(context), self._explained(context)
         predictions = Predictions(frame, data.cohort, self.inputs.folds)
         settle_process()  # wherever the tasks ran, what comes of them has the same bytes
-        evaluation = self._timed("evaluate", lambda: self._evaluate(data, context, predictions))
+        evaluation = self._timed("evaluate", lambda: self._evaluate(data, context, predictions, explained))
         explanation = build_explanation(
             Findings.of(explained),
             predictions,
@@ -188,66 +176,17 @@ class _Run:
         return result
 
     def _context(self, data: StudyData) -> Crossval:
-        cohort = data.cohort
-        available = {
-            "covariates": bool(cohort.covariates),
-            "age+sex": any(one.name.lower() in ("age", "sex", "gender") for one in cohort.covariates),
-            "report": data.has_reports,
-            "background": bool(data.background),
-            "genes": data.genomics is not None,
-            "slides": data.slides is not None,
-            "site": any(site is not None for site in cohort.sites),
-        }
-        models = models_of(
-            [name for name, there in available.items() if there], self.config.model, self.config.comparators
-        )
-        if not models[-1].is_network:
-            raise InputError(
-                f"{self.study.name}: there is nothing to learn from. Give the study covariates, reports, genomics or slides."
-            )
-        return Crossval(
-            data=data,
-            folds=self.inputs.folds,
-            models=tuple(models),
-            features=self.config.features,
-            text=self.config.text,
-            genomics=self.config.genomics,
-            model=self.config.model,
-            training=self.config.training,
-            store=self.study.store_folder,
-        )
+        models = models_of(available(data), self.config.model, self.config.comparators)
+        require_network(self.study, models)
+        return crossval_of(self.config, data, self.inputs.folds, models, self.study.store_folder)
 
-    def _train(self, context: Crossval) -> None:
-        tasks = context.tasks()
-        done = finished(context, tasks)
-        left = [task for task in tasks if task not in done]
-        if any(context.spec(task.model).is_network for task in left):
-            for line in describe_memory(context):
-                self.progress.say(line)
-        keys = [context.key(task) for task in left if context.spec(task.model).is_network]
-        with (
-            self.progress.stage("train and predict", len(tasks), len(done)) as step,
-            watching(self.study.store_folder, keys, step),
-            closing(self.mapper(run_work, context, context.work(left))) as results,
-        ):
-            for work, _ in results:
-                which = f"fold {work.folds[0]}" if len(work.folds) == 1 else f"{len(work.folds)} folds"
-                step.advance(f"{work.model}, {which}", len(work.folds))
-        for line in sorted({line for task in left for line in _one_by_one(context, task)}):
-            self.progress.say(line)
-
-    def _collect(self, context: Crossval) -> tuple[pd.DataFrame, list[Mapping[str, Any]]]:
-        import pandas as pd
-
-        frames, explained = [], list[Mapping[str, Any]]()
+    def _explained(self, context: Crossval) -> list[Mapping[str, Any]]:
+        found = list[Mapping[str, Any]]()
         for task in context.tasks():
-            frame, folder = read_unit(context, task)
-            frames.append(frame)
+            folder = read_unit(context, task)[1]
             if (folder / "explained.json").is_file():
-                explained.append(
-                    _used(read_json(folder / "explained.json"), read_json(folder / "about.json"))
-                )
-        return pd.concat(frames, ignore_index=True), explained
+                found.append(_used(read_json(folder / "explained.json"), read_json(folder / "about.json")))
+        return found
 
     def _attention(self, context: Crossval) -> tuple[dict[str, PatchAttention], dict[str, SlidesWeighed]]:
         """By case of a test part: where its fold's main model looked, and what that makes of slides."""
@@ -263,81 +202,22 @@ class _Run:
                     weighed |= dict.fromkeys(found, read_slides_weighed(folder))
         return attention, weighed
 
-    def _evaluate(self, data: StudyData, context: Crossval, predictions: Predictions) -> Evaluation:
-        # With the covariates that were read from reports.
-        inputs, cohort = replace(self.inputs, cohort=data.cohort), data.cohort
-        evaluator = Evaluator(predictions, context.models, self.config.evaluation)
-        main = context.models[-1].name
-        shown = [name for name in (main, "clinical") if name in evaluator.parts]
-        folds = summarise_folds(cohort, inputs.folds)
-        warnings = [str(warning) for warning in inputs.warnings] + warnings_of(
-            cohort, inputs.fold_kind, folds
-        )
-        if self.config.reports is not None:
-            warnings += doubt_fields(self.config.reports.covariates, cohort)
-        if self.config.training.selection == OPTIMISTIC:
-            warnings.insert(
-                0,
-                "Networks chose their epoch on the reported cases: best epoch (optimistic). No other number is comparable.",
-            )
-        with self.progress.stage("evaluate", len(context.models)) as step:
-            results = []
-            for spec in context.models:
-                results.append(evaluator.result(spec))
-                step.advance(spec.title)
-        return Evaluation(
-            study=self.study.name,
+    def _evaluate(
+        self,
+        data: StudyData,
+        context: Crossval,
+        predictions: Predictions,
+        explained: Sequence[Mapping[str, Any]],
+    ) -> Evaluation:
+        return evaluate(
+            self.study,
+            self.inputs,
+            data,
+            Evaluator(predictions, context.models, self.config.evaluation),
             run=self.folder.name,
-            fold_kind=inputs.fold_kind,
-            seeds=list(self.config.training.seeds),
-            cohort=CohortSummary(
-                name=self.study.name,
-                endpoint=cohort.endpoint,
-                cases=len(cohort),
-                events=int(cohort.event.sum()),
-                median_follow_up_months=median_follow_up(cohort.months, cohort.event),
-                event_coding=inputs.event_coding,
-                sites=len({case.site for case in cohort.cases} - {None}),
-                modalities=inputs.modalities,
-                missing=inputs.missing,
-                cancer_types=inputs.cancer_types,
-                dropped=dict(inputs.dropped),
-                other=describe(inputs) | _report_facts(data),
-            ),
-            folds=folds,
-            models=results,
-            headline=evaluator.headline(),
-            differences=evaluator.differences(),
-            risk_groups=[evaluator.risk_groups(name) for name in shown],
-            calibration=[one for name in shown if (one := evaluator.calibration(name)) is not None],
-            decision=evaluator.decision(shown),
-            time_auc=[auc for name in shown if (auc := evaluator.time_auc(name)) is not None],
-            truth=self._truth(context, predictions),
-            definitions=dict(DEFINITIONS),
-            warnings=warnings,
-            bootstraps=self.config.evaluation.bootstraps,
+            progress=self.progress,
+            truth=truth_of(self.study, context.models, predictions, explained),
         )
-
-    def _truth(self, context: Crossval, predictions: Predictions):  # type: ignore[no-untyped-def]
-        if self.config.evaluation.truth is None:
-            return None
-        path = self.study.resolve(self.config.evaluation.truth)
-        table = read_table(path)
-        truth = dict(zip(table["case_id"], table["true_log_hazard"].astype(float), strict=True))
-        planted = path.with_suffix(".json")
-        known = read_json(planted) if planted.is_file() else {"planted": [], "noise": []}
-        explained = self._collect(context)[1]
-        effects = [effect for fold in explained for effect in fold["effects"]]
-        found = [
-            planted_signal(
-                signal,
-                dict(zip(table["case_id"], table[signal["token"]].astype(float), strict=True)),
-                effects,
-                [one["token"] for one in known["noise"] if one["modality"] == signal["modality"]],
-            )
-            for signal in known["planted"]
-        ]
-        return compare_with_truth(predictions, context.models, truth, found)
 
     def _write(
         self,
@@ -379,19 +259,8 @@ class _Run:
         (folder / REPORT).unlink(missing_ok=True)
         write_json(folder / RECORD, record.model_dump(mode="json"))
         _write_report(folder)
+        write_tripod(folder)
         return RunResult(folder, evaluation, explanation)
-
-
-def _one_by_one(context: Crossval, task: Task) -> list[str]:
-    """A line, where networks had to be computed one after another."""
-    if not context.spec(task.model).is_network:
-        return []
-    reasons = {one["apart"] for one in read_json(read_unit(context, task)[1] / "about.json")}
-    return [
-        f"{task.model}: its networks were trained one after another, not in one pass: {reason}"
-        for reason in reasons
-        if reason
-    ]
 
 
 def _command(study: Study, name: str) -> str:
@@ -423,8 +292,3 @@ def _used(explained: dict[str, Any], about: Any) -> dict[str, Any]:
 def _horizons(evaluation: Evaluation) -> list[float]:
     names = evaluation.models[-1].metrics
     return [float(name.split("@")[1]) for name in names if name.startswith("auc@")]
-
-
-def _report_facts(data: StudyData) -> dict[str, str]:
-    reports = [report for report in data.reports if report is not None]
-    return facts_of(count_reports(reports)) if reports else {}

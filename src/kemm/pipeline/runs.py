@@ -73,11 +73,20 @@ def named_run(study: Path, name: str) -> Path:
     Raises:
         UsageError: No folder can be called so.
     """
+    check_name(name)
+    return run_folder(study, name)
+
+
+def check_name(name: str) -> None:
+    """Refuse a name of a run that no folder can have.
+
+    Raises:
+        UsageError: No folder can be called so.
+    """
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise UsageError(
             f"a run cannot be called {name!r}: its name becomes a folder. Use letters, digits, dots, - and _."
         )
-    return run_folder(study, name)
 
 
 def read_run(folder: Path) -> RunResult:

@@ -249,8 +249,27 @@ class Evaluator:
             )
         return found
 
-    def _cases_of(self, model: str) -> frozenset[str]:
+    def cases_of(self, model: str) -> frozenset[str]:
+        """The cases a model predicts."""
         return frozenset(case for part in self.parts[model] for case in part.cases)
+
+    def concordances(self, cases: frozenset[str]) -> BootstrappedConcordance | None:
+        """Resampled C of all models that predict these cases, which are all those of some model; None where undefined."""
+        found = self.bootstraps.get(cases)
+        return None if isinstance(found, UndefinedMetric) else found
+
+    def fold_cs(self, model: str) -> list[float | None]:
+        """Harrell's C of each fold, in the order of folds; None where it has too few events, or no case."""
+        part_of = {part.fold: part for part in self.parts[model]}
+        return [
+            self._fold_c(part_of[fold.index]) if fold.index in part_of else None
+            for fold in self.predictions.folds
+        ]
+
+    def fold_differences(self, model: str, baseline: str) -> list[float]:
+        """Difference in C of each fold in which both have one."""
+        pairs = zip(self.fold_cs(model), self.fold_cs(baseline), strict=True)
+        return [one - other for one, other in pairs if one is not None and other is not None]
 
     # --- the table ------------------------------------------------------------------------
 
@@ -263,11 +282,7 @@ class Evaluator:
         def cell(compute: Callable[[], float]) -> Cell:
             return defined(compute, cases, events)
 
-        part_of = {part.fold: part for part in parts}
-        fold_c = [
-            self._fold_c(part_of[fold.index]) if fold.index in part_of else None
-            for fold in self.predictions.folds
-        ]
+        fold_c = self.fold_cs(spec.name)
         known = [value for value in fold_c if value is not None]
         metrics = {"harrell_c": self._harrell(spec.name, cell)}
         if known:
@@ -303,7 +318,7 @@ class Evaluator:
 
     def _harrell(self, name: str, cell: Callable[[Callable[[], float]], Cell]) -> Cell:
         whole = cell(lambda: _combined(self.parts[name]).c)
-        resampled = self.bootstraps[self._cases_of(name)]
+        resampled = self.bootstraps[self.cases_of(name)]
         ranks_nobody = all(np.ptp(part.risk) == 0 for part in self.parts[name])
         if whole.value is None or ranks_nobody or isinstance(resampled, UndefinedMetric):
             return whole  # a model that gives all the same risk has C 0.5 whoever is drawn
@@ -364,9 +379,9 @@ class Evaluator:
         return found
 
     def _difference(self, model: str, baseline: str) -> Difference | None:
-        cases = self._cases_of(model) & self._cases_of(baseline)
-        resampled = self.bootstraps.get(cases)
-        if resampled is None or isinstance(resampled, UndefinedMetric) or baseline == KAPLAN_MEIER:
+        cases = self.cases_of(model) & self.cases_of(baseline)
+        resampled = self.concordances(cases)
+        if resampled is None or baseline == KAPLAN_MEIER:
             return None
         difference = resampled.difference(model, baseline)
         return Difference(

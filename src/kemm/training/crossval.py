@@ -69,6 +69,12 @@ class Crossval:
     training: TrainingConfig
     store: Path
     baselines: BaselinesConfig = field(default_factory=BaselinesConfig)
+    explain: bool = True
+    """Whether the last model is the main one: it is also asked what its risk stands on."""
+
+    def is_explained(self, spec: ModelSpec) -> bool:
+        """Whether what the model's risk stands on is found out, too."""
+        return self.explain and spec == self.models[-1]
 
     def settings(self, spec: ModelSpec) -> ModelConfig | BaselinesConfig | None:
         """The settings of a network; None for what is none."""
@@ -123,7 +129,7 @@ class Crossval:
             settings = self.settings(spec)
             assert settings is not None
             head = (spec.model or self.model).model_dump(include={"head", "intervals", "learn_beyond"})
-            parts += [settings.model_dump(), head, training, str(precision), spec == self.models[-1]]
+            parts += [settings.model_dump(), head, training, str(precision), self.is_explained(spec)]
             parts += [len(cohort), self.steps, list(fold.train)]
             if self.training.selection == OPTIMISTIC:
                 test = list(fold.test)
@@ -194,6 +200,19 @@ class Task:
 
     fold: int
     model: str
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Work of one of several cross-validations."""
+
+    context: int
+    work: Work
+
+
+def run_placed(contexts: Sequence[Crossval], placed: Placed) -> float:
+    """`run_work`, where tasks are of several cross-validations that go to every worker once."""
+    return run_work(contexts[placed.context], placed.work)
 
 
 KIND = "units"
@@ -404,7 +423,7 @@ def _write_network(
         predicted = _known(predicted, shared, [name for name in spec.inputs if name in shared.features.views])
     write_frame(folder / "predictions.parquet", predicted)
     write_json(folder / "about.json", about)
-    if spec == context.models[-1]:
+    if context.is_explained(spec):
         explained: Explained = explain(
             context.data, shared.transforms, shared.features, spec, explaining, fold.test
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -14,6 +15,7 @@ from kemm.training.linear import Stack, View
 
 Array = NDArray[np.float64]
 Method = Literal["ridge", "elastic-net", "boosting", "forest"]
+TREES = ("boosting", "forest")
 
 
 @runtime_checkable
@@ -33,13 +35,18 @@ class RiskModel(Protocol):
         ...
 
 
+def is_installed(method: Method) -> bool:
+    """Whether the optional part that a method needs is there."""
+    return method not in TREES or find_spec("xgboost") is not None
+
+
 def require_method(method: Method) -> None:
     """Refuse a method whose optional part is not installed, before anything is computed.
 
     Raises:
         UsageError: it is not.
     """
-    if method in ("boosting", "forest"):
+    if method in TREES:
         require_xgboost()
 
 
