@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -59,10 +59,8 @@ def read_cost(store: Store, key: str) -> Cost | None:
 
 
 def _forget_peak() -> None:
-    try:
+    with suppress(OSError):
         _OWN_PEAK.write_text("5")
-    except OSError:
-        pass
 
 
 def _peak() -> int | None:
