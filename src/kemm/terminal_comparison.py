@@ -89,7 +89,11 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _legend(reference: str) -> str:
-    gain = f"gain: C less that of {reference}, each interval by itself" if reference else "no covariates, no gain"
+    gain = (
+        f"gain: C less that of {reference}, each interval by itself"
+        if reference
+        else "no covariates, no gain"
+    )
     return f"C: concordance, 0.5 is chance; {gain}; time: of all folds and seeds."
 
 

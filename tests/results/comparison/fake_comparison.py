@@ -61,10 +61,7 @@ def evaluation(**fields: Any) -> Evaluation:
     more = [
         model("mcat", "MCAT", 0.733, "baseline", ("genes", "slides")),
         model("abmil", "ABMIL", 0.641, "baseline", ("slides",)),
-        *(
-            model(name, f"KEMM, {change}", 0.78 + gain, "ablation", ())
-            for name, change, _, gain in ABLATIONS
-        ),
+        *(model(name, f"KEMM, {change}", 0.78 + gain, "ablation", ()) for name, change, _, gain in ABLATIONS),
     ]
     base = fake.evaluation()
     return base.model_copy(update={"models": [*base.models, *more], "truth": None, "warnings": [], **fields})
@@ -91,7 +88,9 @@ def added(model: str, gain: Cell, *, p: float | None = 0.0004) -> AddedValue:
         reference=CLINICAL,
         cases=gain.cases,
         events=gain.events,
-        chi_squared=Cell(value=12.34, cases=480, events=165) if p is not None else Cell(reason="4 events, fewer than 10"),
+        chi_squared=Cell(value=12.34, cases=480, events=165)
+        if p is not None
+        else Cell(reason="4 events, fewer than 10"),
         inflation=2.0 if p is not None else None,
         p=p,
         hazard_ratio=around(1.45, 0.2),
@@ -157,7 +156,9 @@ def subgroups() -> Subgroups:
                 rows=[level("female", around(0.02)), level("male", around(0.035), around(0.015, 0.04))],
                 missing=2,
             ),
-            SubgroupTable(variable="stage", rows=[level("Stage I", around(0.01)), level("Stage IV", few)], missing=0),
+            SubgroupTable(
+                variable="stage", rows=[level("Stage I", around(0.01)), level("Stage IV", few)], missing=0
+            ),
         ],
     )
 
@@ -188,7 +189,14 @@ def controls() -> Controls:
             control("planted signal", 0.06, True),
             control("noise", 0.055, False),
             control("noise", None, None, model="mcat", note="Too few repeats."),
-            control("site alone", 0.58, False, model="site", is_fault=False, note="The hospital predicts the outcome."),
+            control(
+                "site alone",
+                0.58,
+                False,
+                model="site",
+                is_fault=False,
+                note="The hospital predicts the outcome.",
+            ),
         ],
         settings={"epochs": "10", "seeds": "1"},
     )
@@ -240,7 +248,9 @@ def study(**fields: Any) -> StudyComparison:
             difference(name, CLINICAL, c[name] - c[CLINICAL])
             for name in (MAIN, "kemm", "mcat", "abmil", "report", "clinical+report")
         ],
-        ablations=[Ablated(model=name, change=change, family=family) for name, change, family, _ in ABLATIONS],
+        ablations=[
+            Ablated(model=name, change=change, family=family) for name, change, family, _ in ABLATIONS
+        ],
         ablation_differences=[difference(name, MAIN, value) for name, _, _, value in ABLATIONS],
         ranking=ranking(),
         subgroups=subgroups(),
@@ -253,21 +263,49 @@ def study(**fields: Any) -> StudyComparison:
                 p=0.49,
             ),
             CurveCalibration(
-                model="mcat", counts=[], statistic=Cell(reason="3 events, fewer than 10"), degrees_of_freedom=9, p=None
+                model="mcat",
+                counts=[],
+                statistic=Cell(reason="3 events, fewer than 10"),
+                degrees_of_freedom=9,
+                p=None,
             ),
         ],
         costs=[
             ModelCost(
-                model=MAIN, seconds=214.6, core_seconds=401.0, peak_bytes=1_240_000_000, parameters=812_345, partial=False
+                model=MAIN,
+                seconds=214.6,
+                core_seconds=401.0,
+                peak_bytes=1_240_000_000,
+                parameters=812_345,
+                partial=False,
             ),
-            ModelCost(model="mcat", seconds=95.0, core_seconds=180.0, peak_bytes=None, parameters=2_100_000, partial=True),
             ModelCost(
-                model=CLINICAL, seconds=0.4, core_seconds=0.4, peak_bytes=210_000_000, parameters=None, partial=False
+                model="mcat",
+                seconds=95.0,
+                core_seconds=180.0,
+                peak_bytes=None,
+                parameters=2_100_000,
+                partial=True,
+            ),
+            ModelCost(
+                model=CLINICAL,
+                seconds=0.4,
+                core_seconds=0.4,
+                peak_bytes=210_000_000,
+                parameters=None,
+                partial=False,
             ),
         ],
         repeats=[
             RepeatedDifference(
-                model=MAIN, baseline=CLINICAL, value=0.027, low=-0.004, high=0.058, p=0.09, sd=0.031, splits=25
+                model=MAIN,
+                baseline=CLINICAL,
+                value=0.027,
+                low=-0.004,
+                high=0.058,
+                p=0.09,
+                sd=0.031,
+                splits=25,
             )
         ],
         left_out=[LeftOut(model="survpath", reason="it needs 20 gene groups, and 12 are known")],
@@ -279,7 +317,13 @@ def study(**fields: Any) -> StudyComparison:
 
 def bare() -> StudyComparison:
     """Nothing but a table."""
-    empty: dict[str, Any] = {"headline": None, "differences": [], "risk_groups": [], "calibration": [], "decision": None}
+    empty: dict[str, Any] = {
+        "headline": None,
+        "differences": [],
+        "risk_groups": [],
+        "calibration": [],
+        "decision": None,
+    }
     return study(
         evaluation=evaluation(**empty, time_auc=[], definitions={}, folds=[]),
         reference=None,

@@ -130,9 +130,7 @@ def test_without_covariates_the_question_cannot_be_answered() -> None:
 def test_leaks_and_failed_controls_are_told_beside_the_answer(page: Document) -> None:
     answer = page.text.split("Does it add")[1].split("What each adds Each")[0]
     assert "Two cases on both sides of fold 1 have the same report. Put them on one side." in answer
-    assert (
-        "Control “noise” of KEMM with covariates failed: +0.055 (95% interval +0.035 to +0.075)." in answer
-    )
+    assert "Control “noise” of KEMM with covariates failed: +0.055 (95% interval +0.035 to +0.075)." in answer
     assert "Control “site alone” of Site alone did not pass (a warning): 0.580" in answer
 
 
@@ -141,7 +139,10 @@ def test_leaks_and_failed_controls_are_told_beside_the_answer(page: Document) ->
 
 def test_models_stand_under_their_roles_and_ablations_apart(html: str) -> None:
     table = html.split('id="models"')[1].split("</table>")[0]
-    places = [table.index(f"<span>{role}</span>") for role in ("KEMM", "Networks of the field", "Comparators", "Controls")]
+    places = [
+        table.index(f"<span>{role}</span>")
+        for role in ("KEMM", "Networks of the field", "Comparators", "Controls")
+    ]
     assert places == sorted(places)
     assert places[1] < table.index("MCAT") < places[2]
     assert "without the report" not in table
@@ -167,16 +168,28 @@ def test_differences_are_judged_by_the_interval_of_all_at_once() -> None:
     row = made.difference(made.MAIN, "report", 0.012)
     assert row.low > 0 > row.simultaneous_low
     page = rendered(differences=[row], against_reference=[])
-    assert "against Report only 480 patients +0.012 +0.002 to +0.022 −0.003 to +0.027 not told apart p = 0.014" in page.text
+    assert (
+        "against Report only 480 patients +0.012 +0.002 to +0.022 −0.003 to +0.027 not told apart p = 0.014"
+        in page.text
+    )
 
 
 def test_ablations_say_what_helps(page: Document) -> None:
     told = page.text.split("Ablations KEMM")[1].split("Ranks A line")[0]
-    assert "One part at a time Worse: without the report. Better: a mean in place of the gate. Of 1 change, no" in told
+    assert (
+        "One part at a time Worse: without the report. Better: a mean in place of the gate. Of 1 change, no"
+        in told
+    )
     for name, word in (
         ("without the report 480 patients −0.021 −0.031 to −0.011 −0.036 to −0.006", "the part helps"),
-        ("without background knowledge 480 patients −0.003 −0.013 to +0.007 −0.018 to +0.012", "not shown to help"),
-        ("a mean in place of the gate 480 patients +0.019 +0.009 to +0.029 +0.004 to +0.034", "better without it"),
+        (
+            "without background knowledge 480 patients −0.003 −0.013 to +0.007 −0.018 to +0.012",
+            "not shown to help",
+        ),
+        (
+            "a mean in place of the gate 480 patients +0.019 +0.009 to +0.029 +0.004 to +0.034",
+            "better without it",
+        ),
         ("genes only 480 patients −0.090 −0.100 to −0.080 −0.105 to −0.075", "worse than all together"),
     ):
         assert f"{name} {word}" in told
@@ -184,7 +197,8 @@ def test_ablations_say_what_helps(page: Document) -> None:
 
 def test_controls_say_how_they_ended(html: str, page: Document) -> None:
     assert (
-        "Of 5 controls: 2 passed, 1 failed, 1 did not pass, which is a warning and no fault, 1 undecided." in page.text
+        "Of 5 controls: 2 passed, 1 failed, 1 did not pass, which is a warning and no fault, 1 undecided."
+        in page.text
     )
     for found in ("passed", "failed", "warning", "undecided"):
         assert f'class="result {found}"' in html
@@ -195,8 +209,14 @@ def test_controls_say_how_they_ended(html: str, page: Document) -> None:
 def test_leaks_have_their_remedy(page: Document) -> None:
     told = page.text.split("Leaks What a model")[1]
     assert "1 error, 1 warning." in told
-    assert "error same report. Two cases on both sides of fold 1 have the same report. Put them on one side. 2 patients; fold 1" in told
-    assert "warning covariate tells the outcome. The column ward tells the outcome. Leave it out. column ward" in told
+    assert (
+        "error same report. Two cases on both sides of fold 1 have the same report. Put them on one side. 2 patients; fold 1"
+        in told
+    )
+    assert (
+        "warning covariate tells the outcome. The column ward tells the outcome. Leave it out. column ward"
+        in told
+    )
 
 
 def test_a_level_with_few_events_is_a_dash(page: Document) -> None:
@@ -210,9 +230,13 @@ def test_a_level_with_few_events_is_a_dash(page: Document) -> None:
 def test_several_cohorts_are_answered_together_then_one_by_one(several: str) -> None:
     page = Document(several)
     assert (
-        "On 1 of 2 cohorts : KEMM with covariates is shown to add to the clinical model on 1 of 2 cohorts." in page.text
+        "On 1 of 2 cohorts : KEMM with covariates is shown to add to the clinical model on 1 of 2 cohorts."
+        in page.text
     )
-    assert "less that of the clinical model alone is +0.027 (95% interval +0.007 to +0.047) on average." in page.text
+    assert (
+        "less that of the clinical model alone is +0.027 (95% interval +0.007 to +0.047) on average."
+        in page.text
+    )
     found = ids(page)
     assert found[:3] == ["answer", "mean", "rank-of-cohorts"]
     assert found.index("study1-models") < found.index("study2-added")
@@ -222,7 +246,9 @@ def test_several_cohorts_are_answered_together_then_one_by_one(several: str) -> 
 
 
 def test_cohorts_of_one_name_are_told_apart() -> None:
-    page = Document(render_comparison(made.comparison(made.study(), made.study(evaluation=made.evaluation(study="b")))))
+    page = Document(
+        render_comparison(made.comparison(made.study(), made.study(evaluation=made.evaluation(study="b"))))
+    )
     assert "on Synthetic kidney cohort (kidney-demo)" in page.text
     assert "on Synthetic kidney cohort (b)" in page.text
 
@@ -336,8 +362,12 @@ def printed(*studies: StudyComparison, comparison: Comparison | None = None) -> 
 def test_the_terminal_tells_the_answer_the_table_and_what_failed() -> None:
     told = printed()
     flat = " ".join(told.split())
-    assert flat.startswith("Yes. KEMM with covariates adds 0.021 (95% interval 0.003 to 0.039) to the C of Clinical Cox")
-    assert re.search(r"KEMM with covariates +0\.781 +0\.752 to 0\.810 +\+0\.029 +\+0\.019 to \+0\.039 +3:35", told)
+    assert flat.startswith(
+        "Yes. KEMM with covariates adds 0.021 (95% interval 0.003 to 0.039) to the C of Clinical Cox"
+    )
+    assert re.search(
+        r"KEMM with covariates +0\.781 +0\.752 to 0\.810 +\+0\.029 +\+0\.019 to \+0\.039 +3:35", told
+    )
     assert re.search(r"Slides only +- +- +- +- +-", told)
     assert "gain: C less that of Clinical Cox" in flat
     assert "leak: Two cases on both sides" in flat
@@ -347,7 +377,9 @@ def test_the_terminal_tells_the_answer_the_table_and_what_failed() -> None:
 
 def test_the_terminal_marks_what_failed_in_red() -> None:
     out = io.StringIO()
-    print_comparison(Console(width=80, file=out, force_terminal=True, color_system="standard"), made.comparison())
+    print_comparison(
+        Console(width=80, file=out, force_terminal=True, color_system="standard"), made.comparison()
+    )
     assert "\x1b[31mleak: Two cases" in out.getvalue()
     assert "\x1b[31mControl “noise”" in out.getvalue()
 

@@ -64,7 +64,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def memory(size: int) -> str:
+def memory(size: float) -> str:
     """Bytes: "12 MB", "1.2 GB"."""
     if size < 0.95e9:
         return f"{max(1, round(size / 1e6))} MB"

@@ -85,7 +85,11 @@ class StudyPage(Page):
     @property
     def net_benefits(self) -> list[AddedValue]:
         """Those with a value at some threshold."""
-        return [each for each in self.study.added_value if any(row.gain.value is not None for row in each.net_benefit)]
+        return [
+            each
+            for each in self.study.added_value
+            if any(row.gain.value is not None for row in each.net_benefit)
+        ]
 
     @cached_property
     def gains(self) -> Panel | None:
@@ -279,7 +283,9 @@ class ComparisonPage:
     @property
     def _mean_sentences(self) -> list[str]:
         mains = {study.main for study in self.studies}
-        return [compared.mean_sentence(row) for row in self.comparison.mean if row.model in mains and row.gain]
+        return [
+            compared.mean_sentence(row) for row in self.comparison.mean if row.model in mains and row.gain
+        ]
 
     @cached_property
     def mean(self) -> list[MeanRow]:

@@ -6,13 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from kemm.results.comparison.records import AddedValue, Ranking, SimultaneousDifference, Subgroups
-from kemm.results.report.forest import cell_row, difference_row, difference_rows, forest, interaction_rows, subgroup_rows
+from kemm.results.report.forest import (
+    cell_row,
+    difference_row,
+    difference_rows,
+    forest,
+    interaction_rows,
+    subgroup_rows,
+)
 from kemm.results.report.panels import Panel
 from kemm.results.report.ranks import critical_difference, ranking_words
 from kemm.results.report.wording import Titles, metric_title
 
 BOTH_INTERVALS: Final = (
-    "Dot: the difference. Bar: its own 95% interval. Thin line: the interval that holds for all differences at once."
+    "Dot: the difference. Bar: its own 95% interval. Thin line: the interval that holds for all differences "
+    "at once."
 )
 
 

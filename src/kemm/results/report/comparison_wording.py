@@ -34,7 +34,8 @@ INPUT_NAMES: Final = {
 }
 
 NRI_CAUTION: Final = (
-    "Continuous net reclassification can lie above zero for a risk that tells nothing; by itself it proves nothing."
+    "Continuous net reclassification can lie above zero for a risk that tells nothing; by itself it proves "
+    "nothing."
 )
 
 CONTROLS_NOT_ASKED: Final = "Controls were not asked for:"
@@ -78,7 +79,12 @@ def answer(study: StudyComparison, titles: Titles, cohort: str) -> Verdict:
             [],
         )
     found = side_of_zero(entry.c_gain.low, entry.c_gain.high)
-    words: dict[Outcome | None, str] = {"better": "Yes", "unclear": "Not shown", "worse": "No", None: "No answer"}
+    words: dict[Outcome | None, str] = {
+        "better": "Yes",
+        "unclear": "Not shown",
+        "worse": "No",
+        None: "No answer",
+    }
     sentence = gain_sentence(entry, Subject(titles[entry.model]), titles[entry.reference], cohort)
     return Verdict(words[found], found, sentence, details(entry, titles))
 
@@ -253,7 +259,9 @@ def overall(verdicts: Sequence[Verdict], main: str) -> Verdict:
     if not answered:
         return Verdict("Cannot be answered", None, f"Not on any of {cohorts}; the reasons stand below.", [])
     if shown == len(verdicts):
-        return Verdict("Yes", "better", f"{main} is shown to add to the clinical model on all of {cohorts}.", [])
+        return Verdict(
+            "Yes", "better", f"{main} is shown to add to the clinical model on all of {cohorts}.", []
+        )
     parts = [
         f"{main} is shown to add to the clinical model on {shown or 'none'} of {cohorts}",
         *([f"it takes from it on {lost}"] if lost else []),
@@ -262,7 +270,11 @@ def overall(verdicts: Sequence[Verdict], main: str) -> Verdict:
     sentence = f"{'; '.join(parts)}."
     if shown:
         return Verdict(f"On {shown} of {cohorts}", "unclear", sentence, [])
-    return Verdict("No", "worse", sentence, []) if lost == answered else Verdict("Not shown", "unclear", sentence, [])
+    return (
+        Verdict("No", "worse", sentence, [])
+        if lost == answered
+        else Verdict("Not shown", "unclear", sentence, [])
+    )
 
 
 def mean_sentence(row: MeanRow) -> str:
@@ -291,7 +303,11 @@ def together(difference: SimultaneousDifference) -> Outcome:
     return side_of_zero(difference.simultaneous_low, difference.simultaneous_high) or "unclear"
 
 
-DIFFERENCE_WORDS: Final[Mapping[Outcome, str]] = {"better": "better", "worse": "worse", "unclear": "not told apart"}
+DIFFERENCE_WORDS: Final[Mapping[Outcome, str]] = {
+    "better": "better",
+    "worse": "worse",
+    "unclear": "not told apart",
+}
 PART_WORDS: Final[Mapping[Outcome, str]] = {
     "better": "better without it",
     "worse": "the part helps",
@@ -372,8 +388,12 @@ def where(leak: Leak) -> str:
     """ "12 patients; columns age, stage; folds 0, 3"."""
     parts = [
         plural(len(leak.cases), "patient") if leak.cases else "",
-        f"{'column' if len(leak.columns) == 1 else 'columns'} {', '.join(leak.columns)}" if leak.columns else "",
-        f"{'fold' if len(leak.folds) == 1 else 'folds'} {', '.join(map(str, leak.folds))}" if leak.folds else "",
+        f"{'column' if len(leak.columns) == 1 else 'columns'} {', '.join(leak.columns)}"
+        if leak.columns
+        else "",
+        f"{'fold' if len(leak.folds) == 1 else 'folds'} {', '.join(map(str, leak.folds))}"
+        if leak.folds
+        else "",
     ]
     return "; ".join(part for part in parts if part)
 

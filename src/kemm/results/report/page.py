@@ -111,7 +111,9 @@ class Page:
     def headline_panel(self) -> Panel | None:
         """The answer as a picture."""
         difference = self.evaluation.headline
-        return None if difference is None else panels.headline_panel(difference, self.titles, prefix=self.prefix)
+        return (
+            None if difference is None else panels.headline_panel(difference, self.titles, prefix=self.prefix)
+        )
 
     @cached_property
     def model_groups(self) -> list[tuple[str, list[ModelResult]]]:
@@ -203,9 +205,7 @@ class Page:
         """AUC over time."""
         if not any(curve.months and curve.model in self.styles for curve in self.evaluation.time_auc):
             return None
-        return panels.time_auc_panel(
-            self.evaluation.time_auc, self.styles, self.titles, prefix=self.prefix
-        )
+        return panels.time_auc_panel(self.evaluation.time_auc, self.styles, self.titles, prefix=self.prefix)
 
     @cached_property
     def auc_months(self) -> list[float]:
