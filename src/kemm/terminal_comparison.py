@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from kemm.results.records import Cell
     from kemm.results.report.wording import Titles
 
+NAME_WIDTH = 26
+C, C_INTERVAL = ("C", 5), ("95 % interval", 14)
+GAIN, GAIN_INTERVAL = ("gain", 6), ("95 % interval", 16)
+"""Columns, and how wide their numbers may be."""
+
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
     """For each cohort the answer in a line and a row a model; then the mean over cohorts."""
@@ -36,6 +41,9 @@ def _print_study(console: Console, study: StudyComparison) -> None:
     console.print(_models(study), highlight=False)
     reference = titles[study.reference] if study.reference else ""
     console.print(f"[dim]{escape(_legend(reference))}[/]", highlight=False)
+    if study.ablation_differences:
+        console.print()
+        console.print(_ablations(study), highlight=False)
     for one in study.left_out:
         console.print(f"[dim]left out: {escape(titles[one.model])}, {escape(one.reason)}[/]", highlight=False)
     _print_alarms(console, study, titles)
@@ -58,8 +66,10 @@ def _print_alarms(console: Console, study: StudyComparison, titles: Titles) -> N
 def _models(study: StudyComparison) -> Table:
     gains = {one.model: one for one in study.against_reference}
     seconds = {cost.model: cost.seconds for cost in study.costs}
-    table = _table("model", "C", "95 % interval", "gain", "95 % interval", "time")
+    table = _table("model", C, C_INTERVAL, GAIN, GAIN_INTERVAL, ("time", 7))
     for model in study.evaluation.models:
+        if model.role == "ablation":
+            continue
         c, gain = model.metrics.get("harrell_c"), gains.get(model.name)
         title = escape(model.title)
         table.add_row(
@@ -72,19 +82,37 @@ def _models(study: StudyComparison) -> Table:
     return table
 
 
+def _ablations(study: StudyComparison) -> Table:
+    from kemm.results.report import comparison_wording as compared
+
+    change_of = {one.model: one for one in study.ablations}
+    table = _table("main model, changed", ("change", 6), GAIN_INTERVAL, ("result", 24), room=31)
+    for row in study.ablation_differences:
+        one = change_of.get(row.model)
+        words = compared.MODALITIES_WORDS if one and one.family == "modalities" else compared.PART_WORDS
+        table.add_row(
+            escape(one.change if one else row.model),
+            f"{row.value:+.3f}",
+            f"{row.low:+.3f} to {row.high:+.3f}",
+            words[compared.together(row)],
+        )
+    return table
+
+
 def _print_mean(console: Console, rows: list[MeanRow]) -> None:
-    table = _table("mean over cohorts", "C", "95 % interval", "gain", "95 % interval", "cohorts")
+    table = _table("mean over cohorts", C, C_INTERVAL, GAIN, GAIN_INTERVAL, ("cohorts", 7))
     for row in rows:
         table.add_row(escape(row.title), *_pair(row.c), *_pair(row.gain, "+.3f"), str(row.cohorts))
     console.print()
     console.print(table, highlight=False)
 
 
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column(first, no_wrap=True, overflow="ellipsis")
-    for name in others:
-        table.add_column(name, justify="right", no_wrap=True)
+def _table(first: str, *others: tuple[str, int], room: int = NAME_WIDTH) -> Table:
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column(first, no_wrap=True, overflow="ellipsis", max_width=room)
+    for name, width in others:
+        # A long name is cut short; a number never is.
+        table.add_column(name, justify="right", no_wrap=True, min_width=width)
     return table
 
 

@@ -49,7 +49,7 @@ def describe_memory(context: Crossval) -> list[str]:
         one.require()
     one = max(needs, key=lambda memory: memory.peak)
     return [
-        f"memory: patches take up to {memory(one.step)} in each process in a training step ({one.cases} cases of at most "
+        f"memory: patches take up to {numbers.memory(one.step)} in each process in a training step ({one.cases} cases of at most "
         f"{one.patches:,} patches, {one.width:,} numbers each, {one.networks} networks side by side), "
-        f"{memory(one.prediction)} in a prediction; all else about {BESIDE}"
+        f"{numbers.memory(one.prediction)} in a prediction; all else about {BESIDE}"
     ]

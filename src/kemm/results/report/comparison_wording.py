@@ -372,7 +372,7 @@ def failure(control: Control, titles: Titles) -> str:
     return f"Control “{control.name}” of {titles[control.model]} {verb}{value}.{note}"
 
 
-def _control_value(control: Control) -> str:
+def control_value(control: Control) -> str:
     if control.value is None:
         return ""
     write = decimal if control.name in ("permuted outcomes", "site alone") else signed
