@@ -202,29 +202,24 @@ def controls() -> Controls:
     )
 
 
-def leaks() -> LeakAudit:
-    return LeakAudit(
-        leaks=[
-            Leak(
-                kind="same report",
-                severity="error",
-                told="Two cases on both sides of fold 1 have the same report.",
-                remedy="Put them on one side.",
-                cases=["A-1", "A-2"],
-                columns=[],
-                folds=[1],
-            ),
-            Leak(
-                kind="covariate tells the outcome",
-                severity="warning",
-                told="The column ward tells the outcome.",
-                remedy="Leave it out.",
-                cases=[],
-                columns=["ward"],
-                folds=[],
-            ),
-        ]
-    )
+SAME_REPORT = Leak(
+    kind="same report",
+    severity="error",
+    told="Two cases on both sides of fold 1 have the same report.",
+    remedy="Put them on one side.",
+    cases=["A-1", "A-2"],
+    columns=[],
+    folds=[1],
+)
+TELLING_COLUMN = Leak(
+    kind="covariate tells the outcome",
+    severity="warning",
+    told="The column ward tells the outcome.",
+    remedy="Leave it out.",
+    cases=[],
+    columns=["ward"],
+    folds=[],
+)
 
 
 def study(**fields: Any) -> StudyComparison:
@@ -309,7 +304,7 @@ def study(**fields: Any) -> StudyComparison:
             )
         ],
         left_out=[LeftOut(model="survpath", reason="it needs 20 gene groups, and 12 are known")],
-        leaks=leaks(),
+        leaks=LeakAudit(leaks=[TELLING_COLUMN]),
         controls=controls(),
     )
     return whole.model_copy(update=fields)

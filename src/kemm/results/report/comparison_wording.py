@@ -20,6 +20,7 @@ from kemm.results.document.numbers import count, decimal, months, p_value, perce
 from kemm.results.records import Cell, ModelResult
 from kemm.results.report.wording import Outcome, Titles, Verdict, listed
 
+LEAKED: Final = "A leak in the data makes these numbers worthless."
 QUESTION: Final = "Does it add to what the clinic knows?"
 UNLIKELY: Final = 0.05
 """Below this p-value, a likelihood-ratio test is said to show something."""
@@ -78,6 +79,12 @@ def answer(study: StudyComparison, titles: Titles, cohort: str) -> Verdict:
             f"What {titles[study.main]} adds to {titles[study.reference]} on {cohort} was not computed.",
             [],
         )
+    sentence = gain_sentence(entry, Subject(titles[entry.model]), titles[entry.reference], cohort)
+    if study.leaks.errors:
+        # Whatever the interval: a leak of this kind can make any of it.
+        return Verdict(
+            "Not to be relied on", None, f"{LEAKED} As they stand: {sentence}", details(entry, titles)
+        )
     found = side_of_zero(entry.c_gain.low, entry.c_gain.high)
     words: dict[Outcome | None, str] = {
         "better": "Yes",
@@ -85,7 +92,6 @@ def answer(study: StudyComparison, titles: Titles, cohort: str) -> Verdict:
         "worse": "No",
         None: "No answer",
     }
-    sentence = gain_sentence(entry, Subject(titles[entry.model]), titles[entry.reference], cohort)
     return Verdict(words[found], found, sentence, details(entry, titles))
 
 
@@ -373,6 +379,7 @@ def failure(control: Control, titles: Titles) -> str:
 
 
 def control_value(control: Control) -> str:
+    """What the criterion is about, with its interval; empty where it could not be had."""
     if control.value is None:
         return ""
     write = decimal if control.name in ("permuted outcomes", "site alone") else signed
