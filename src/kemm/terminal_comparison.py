@@ -89,12 +89,12 @@ def _ablations(study: StudyComparison) -> Table:
     table = _table("main model, changed", ("change", 6), GAIN_INTERVAL, ("result", 24), room=31)
     for row in study.ablation_differences:
         one = change_of.get(row.model)
-        words = compared.MODALITIES_WORDS if one and one.family == "modalities" else compared.PART_WORDS
+        words = compared.FAMILY_WORDS[one.family if one else "part"]
         table.add_row(
             escape(one.change if one else row.model),
             f"{row.value:+.3f}",
             f"{row.low:+.3f} to {row.high:+.3f}",
-            words[compared.together(row)],
+            words[compared.together(row)].word,
         )
     return table
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -39,7 +39,7 @@ class DifferenceFamily:
     panel: Panel
     rows: list[tuple[str, SimultaneousDifference]]
     """Each with the name it goes by here."""
-    words: dict[wording.Outcome, str]
+    words: Mapping[wording.Outcome, compared.Told]
     sentence: str = ""
 
 
@@ -118,8 +118,8 @@ class StudyPage(Page):
                 DifferenceFamily(
                     f"{self.titles[self.main]} minus each other model",
                     comparison_panels.differences_panel(rows, self.titles),
-                    [(f"against {self.titles[each.baseline]}", each) for each in rows],
-                    dict(compared.DIFFERENCE_WORDS),
+                    [(self.titles[each.baseline], each) for each in rows],
+                    compared.DIFFERENCE_WORDS,
                 )
             )
         if rows := self.study.against_reference:
@@ -128,7 +128,7 @@ class StudyPage(Page):
                     f"Each model minus {self.titles[rows[0].baseline]}",
                     comparison_panels.against_panel(rows, self.titles),
                     [(self.titles[each.model], each) for each in rows],
-                    dict(compared.DIFFERENCE_WORDS),
+                    compared.DIFFERENCE_WORDS,
                 )
             )
         return found
@@ -148,10 +148,9 @@ class StudyPage(Page):
                 continue
             changes = {each.model: each.change for each, _ in pairs}
             panel = comparison_panels.ablations_panel([one for _, one in pairs], changes, self.titles)
-            words = compared.PART_WORDS if family == "part" else compared.MODALITIES_WORDS
             rows = [(each.change, one) for each, one in pairs]
-            sentence = compared.ablation_sentence(family, pairs)
-            found.append(DifferenceFamily(title, panel, rows, dict(words), sentence))
+            sentence = compared.ablation_sentence(pairs)
+            found.append(DifferenceFamily(title, panel, rows, compared.FAMILY_WORDS[family], sentence))
         return found
 
     @property

@@ -309,38 +309,39 @@ def together(difference: SimultaneousDifference) -> Outcome:
     return side_of_zero(difference.simultaneous_low, difference.simultaneous_high) or "unclear"
 
 
-DIFFERENCE_WORDS: Final[Mapping[Outcome, str]] = {
-    "better": "better",
-    "worse": "worse",
-    "unclear": "not told apart",
-}
-PART_WORDS: Final[Mapping[Outcome, str]] = {
-    "better": "better without it",
-    "worse": "the part helps",
-    "unclear": "not shown to help",
-}
-MODALITIES_WORDS: Final[Mapping[Outcome, str]] = {
-    "better": "better than all together",
-    "worse": "worse than all together",
-    "unclear": "not told apart",
-}
+@dataclass(frozen=True)
+class Told:
+    """What is said of a difference, and whether that is good news."""
+
+    word: str
+    tone: Outcome
 
 
-def ablation_sentence(family: str, changes: Sequence[tuple[Ablated, SimultaneousDifference]]) -> str:
-    """Which parts help, and how many are not shown to."""
-    worse = [ablated.change for ablated, difference in changes if together(difference) == "worse"]
-    better = [ablated.change for ablated, difference in changes if together(difference) == "better"]
-    unclear = len(changes) - len(worse) - len(better)
-    parts = []
-    if worse:
-        parts.append(f"Worse: {'; '.join(worse)}.")
-    if better:
-        parts.append(f"Better: {'; '.join(better)}.")
-    if unclear:
-        what = "change" if family == "part" else "subset"
-        who = f"Of {plural(unclear, what)}" if worse or better else f"Of all {plural(unclear, what)}"
-        parts.append(f"{who}, no difference is shown.")
-    return " ".join(parts)
+DIFFERENCE_WORDS: Final[Mapping[Outcome, Told]] = {
+    "better": Told("better", "better"),
+    "worse": Told("worse", "worse"),
+    "unclear": Told("not told apart", "unclear"),
+}
+PART_WORDS: Final[Mapping[Outcome, Told]] = {
+    "better": Told("better without it", "worse"),
+    "worse": Told("the part helps", "better"),
+    "unclear": Told("not shown to help", "unclear"),
+}
+MODALITIES_WORDS: Final[Mapping[Outcome, Told]] = {
+    "better": Told("better than all together", "worse"),
+    "worse": Told("worse than all together", "unclear"),
+    "unclear": Told("not told apart", "unclear"),
+}
+FAMILY_WORDS: Final = {"part": PART_WORDS, "modalities": MODALITIES_WORDS}
+
+
+def ablation_sentence(changes: Sequence[tuple[Ablated, SimultaneousDifference]]) -> str:
+    """Without what it is worse, without what better, and of what neither is shown."""
+    found: dict[Outcome, list[str]] = {"worse": [], "better": [], "unclear": []}
+    for ablated, difference in changes:
+        found[together(difference)].append(ablated.change)
+    heads = {"worse": "Worse", "better": "Better", "unclear": "No difference is shown"}
+    return " ".join(f"{heads[side]}: {'; '.join(names)}." for side, names in found.items() if names)
 
 
 # --- controls and leaks ----------------------------------------------------------------------------
