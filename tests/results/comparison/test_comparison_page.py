@@ -145,7 +145,7 @@ def test_after_a_leak_no_interval_is_an_answer() -> None:
     assert "Two cases on both sides of fold 1 have the same report. Put them on one side." in answer
     assert "1 error, 1 warning." in text
     assert (
-        "error same report. Two cases on both sides of fold 1 have the same report. Put them on one side. 2 patients; "
+        "error Same report. Two cases on both sides of fold 1 have the same report. Put them on one side. 2 patients; "
         "fold 1" in text
     )
     assert "Not to be relied on. A leak" in printed(made.study(leaks=leaks))
@@ -174,8 +174,11 @@ def test_a_partial_cell_is_marked(page: Document) -> None:
 
 def test_cost_and_what_was_left_out_are_told(page: Document) -> None:
     cost = page.text.split("Cost Of all folds")[1].split("What each model is fitted on")[0]
-    assert "KEMM with covariates 3 min 35 s 6 min 41 s 1.2 GB 812,345" in cost
-    assert "MCAT part was not measured more than 1 min 35 s more than 3 min 0 s – 2,100,000" in cost
+    assert "KEMM with covariates 3 min 35 s core time 6 min 41 s memory 1.2 GB parameters 812,345" in cost
+    assert (
+        "MCAT part was not measured more than 1 min 35 s core time more than 3 min 0 s memory – parameters 2,100,000"
+        in cost
+    )
     assert "Left out (1) survpath it needs 20 gene groups, and 12 are known" in cost
 
 
@@ -186,7 +189,10 @@ def test_differences_are_judged_by_the_interval_of_all_at_once() -> None:
     row = made.difference(made.MAIN, "report", 0.012)
     assert row.low > 0 > row.simultaneous_low
     page = rendered(differences=[row], against_reference=[])
-    assert "Report only +0.012 +0.002 to +0.022 −0.003 to +0.027 not told apart p = 0.014" in page.text
+    assert (
+        "Report only +0.012 +0.002 to +0.022 all at once −0.003 to +0.027 not told apart p = 0.014"
+        in page.text
+    )
 
 
 def test_ablations_say_what_helps(page: Document) -> None:
@@ -196,16 +202,16 @@ def test_ablations_say_what_helps(page: Document) -> None:
         "without background knowledge." in told
     )
     for name, word in (
-        ("without the report −0.021 −0.031 to −0.011 −0.036 to −0.006", "the part helps"),
+        ("without the report −0.021 −0.031 to −0.011 all at once −0.036 to −0.006", "the part helps"),
         (
-            "without background knowledge −0.003 −0.013 to +0.007 −0.018 to +0.012",
+            "without background knowledge −0.003 −0.013 to +0.007 all at once −0.018 to +0.012",
             "not shown to help",
         ),
         (
-            "a mean in place of the gate +0.019 +0.009 to +0.029 +0.004 to +0.034",
+            "a mean in place of the gate +0.019 +0.009 to +0.029 all at once +0.004 to +0.034",
             "better without it",
         ),
-        ("genes only −0.090 −0.100 to −0.080 −0.105 to −0.075", "worse than all together"),
+        ("genes only −0.090 −0.100 to −0.080 all at once −0.105 to −0.075", "worse than all together"),
     ):
         assert f"{name} {word}" in told
 
@@ -224,7 +230,7 @@ def test_controls_say_how_they_ended(html: str, page: Document) -> None:
 def test_leaks_have_their_remedy(page: Document) -> None:
     told = page.text.split("Leaks What a model")[1]
     assert (
-        "1 warning. warning covariate tells the outcome. The column ward tells the outcome. Leave it out. column ward"
+        "1 warning. warning Covariate tells the outcome. The column ward tells the outcome. Leave it out. column ward"
         in told
     )
 

@@ -383,13 +383,17 @@ def control_value(control: Control) -> str:
     """What the criterion is about, with its interval; empty where it could not be had."""
     if control.value is None:
         return ""
-    write = decimal if control.name in ("permuted outcomes", "site alone") else signed
     ends = (
-        f" (95% interval {write(control.low)} to {write(control.high)})"
+        f" (95% interval {written(control, control.low)} to {written(control, control.high)})"
         if control.low is not None and control.high is not None
         else ""
     )
-    return f"{write(control.value)}{ends}"
+    return f"{written(control, control.value)}{ends}"
+
+
+def written(control: Control, value: float) -> str:
+    """A C as it is; a change of C with its sign."""
+    return decimal(value) if control.name in ("permuted outcomes", "site alone") else signed(value)
 
 
 def where(leak: Leak) -> str:
