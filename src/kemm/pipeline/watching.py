@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from kemm.pipeline.progress import Step
+from kemm.results.document import numbers
 from kemm.training.crossval import Crossval
 from kemm.training.under_way import Watch
 
