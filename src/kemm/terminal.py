@@ -16,7 +16,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Column, Table
 from rich.text import Text
 
-from kemm.pipeline.progress import size
+from kemm.results.document.numbers import memory
 
 if TYPE_CHECKING:
     from kemm.pipeline import Inputs, Plan, RefineResult
@@ -177,7 +177,7 @@ def training_line(one: Training) -> str:
             f"{speed:,.0f} cases/s" if speed >= 10 else f"{speed:.1f} cases/s",
         ]
     if one.peak_bytes is not None:
-        parts.append(size(one.peak_bytes))
+        parts.append(memory(one.peak_bytes))
     return f"{one.model}, fold {one.fold}: {', '.join(parts)}"
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from kemm import Study, run
 from kemm.execution import by_slurm
-from kemm.pipeline.progress import size
+from kemm.results.document.numbers import memory
 from kemm.training.under_way import FOLDER, Training
 from studies import StudyFolder, Told
 
@@ -82,4 +82,4 @@ def test_a_run_from_python_writes_nothing_on_the_terminal(
     ],
 )
 def test_sizes_are_short(count: float, text: str) -> None:
-    assert size(count) == text
+    assert memory(count) == text

@@ -50,10 +50,3 @@ class Silent:
 
     def say(self, line: str) -> None:
         """Nothing."""
-
-
-def size(count: float) -> str:
-    """Of so many bytes: "12 MB", "1.2 GB"."""
-    if count < 0.95e9:
-        return f"{max(1, round(count / 1e6))} MB"
-    return f"{count / 1e9:.1f} GB" if count < 9.95e9 else f"{count / 1e9:.0f} GB"

@@ -7,7 +7,8 @@ import threading
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from kemm.pipeline.progress import Step, size
+from kemm.pipeline.progress import Step
+from kemm.results.document import numbers
 from kemm.training.crossval import Crossval
 from kemm.training.under_way import Watch
 
@@ -49,7 +50,7 @@ def describe_memory(context: Crossval) -> list[str]:
         one.require()
     one = max(needs, key=lambda memory: memory.peak)
     return [
-        f"memory: patches take up to {size(one.step)} in each process in a training step ({one.cases} cases of at most "
+        f"memory: patches take up to {numbers.memory(one.step)} in each process in a training step ({one.cases} cases of at most "
         f"{one.patches:,} patches, {one.width:,} numbers each, {one.networks} networks side by side), "
-        f"{size(one.prediction)} in a prediction; all else about {BESIDE}"
+        f"{numbers.memory(one.prediction)} in a prediction; all else about {BESIDE}"
     ]

@@ -64,6 +64,13 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def memory(size: float) -> str:
+    """Bytes: "12 MB", "1.2 GB"."""
+    if size < 0.95e9:
+        return f"{max(1, round(size / 1e6))} MB"
+    return f"{decimal(size / 1e9, 1 if size < 9.95e9 else 0)} GB"
+
+
 def plural(number: int, one: str, many: str | None = None) -> str:
     """ "1 fold", "5 folds"."""
     return f"{count(number)} {one if number == 1 else many or one + 's'}"

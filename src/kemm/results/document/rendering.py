@@ -46,6 +46,7 @@ def render_document(
         "count": numbers.count,
         "decimal": numbers.decimal,
         "duration": numbers.duration,
+        "memory": numbers.memory,
         "month_number": numbers.month_number,
         "months": numbers.months,
         "p": numbers.p_value,

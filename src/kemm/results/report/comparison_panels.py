@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
-from kemm.results.comparison.records import Ranking, SimultaneousDifference, Subgroups
-from kemm.results.report.forest import difference_rows, forest, interaction_rows, subgroup_rows
+from kemm.results.comparison.records import AddedValue, Ranking, SimultaneousDifference, Subgroups
+from kemm.results.report.forest import (
+    cell_row,
+    difference_row,
+    difference_rows,
+    forest,
+    interaction_rows,
+    subgroup_rows,
+)
 from kemm.results.report.panels import Panel
 from kemm.results.report.ranks import critical_difference, ranking_words
 from kemm.results.report.wording import Titles, metric_title
+
+BOTH_INTERVALS: Final = (
+    "Dot: the difference. Bar: its own 95% interval. Thin line: the interval that holds for all differences "
+    "at once."
+)
+
+
+def gains_panel(entries: Sequence[AddedValue], titles: Titles) -> Panel:
+    """By how much C of the clinical model rises with each model added to it."""
+    title = f"Gain in Harrell's C over {titles[entries[0].reference]}"
+    rows = [cell_row(titles[each.model], "", each.c_gain) for each in entries]
+    return Panel(
+        title,
+        forest(rows, label=f"{title}.", left="takes away", right="adds"),
+        "Each model's risk is added to that of the clinical model, weighed on the test patients of the other folds. Bar: 95% "
+        "interval, of each by itself.",
+    )
 
 
 def ranking_panel(ranking: Ranking, titles: Titles) -> Panel:
@@ -27,8 +52,24 @@ def differences_panel(differences: Sequence[SimultaneousDifference], titles: Tit
     return Panel(
         title,
         forest(difference_rows(differences, titles), label=f"{title}."),
-        "Dot: the difference. Bar: its own 95% interval. Thin line: the interval that holds for all differences at once.",
+        BOTH_INTERVALS,
     )
+
+
+def against_panel(differences: Sequence[SimultaneousDifference], titles: Titles) -> Panel:
+    """Differences of many models to one, each named by its model."""
+    title = f"Differences in {metric_title(differences[0].metric)}, against {titles[differences[0].baseline]}"
+    rows = [difference_row(each, titles[each.model]) for each in differences]
+    return Panel(title, forest(rows, label=f"{title}."), BOTH_INTERVALS)
+
+
+def ablations_panel(
+    differences: Sequence[SimultaneousDifference], changes: Mapping[str, str], titles: Titles
+) -> Panel:
+    """What is lost where a part is taken away; `changes` says by model what that is."""
+    title = f"Differences in {metric_title(differences[0].metric)}, changed minus {titles[differences[0].baseline]}"
+    rows = [difference_row(each, changes.get(each.model, titles[each.model])) for each in differences]
+    return Panel(title, forest(rows, label=f"{title}."), BOTH_INTERVALS)
 
 
 def subgroups_panel(found: Subgroups, titles: Titles) -> Panel:

@@ -89,20 +89,26 @@ def difference_rows(differences: Iterable[SimultaneousDifference], titles: Title
     found = list(differences)
     of_one = len({each.model for each in found}) == 1
     return [
-        ForestRow(
-            name=(
-                f"against {titles[each.baseline]}"
-                if of_one
-                else f"{titles[each.model]} against {titles[each.baseline]}"
-            ),
-            value=each.value,
-            low=each.low,
-            high=each.high,
-            wide_low=each.simultaneous_low,
-            wide_high=each.simultaneous_high,
+        difference_row(
+            each,
+            f"against {titles[each.baseline]}"
+            if of_one
+            else f"{titles[each.model]} against {titles[each.baseline]}",
         )
         for each in found
     ]
+
+
+def difference_row(each: SimultaneousDifference, name: str) -> ForestRow:
+    """A row of this name, with both intervals."""
+    return ForestRow(
+        name=name,
+        value=each.value,
+        low=each.low,
+        high=each.high,
+        wide_low=each.simultaneous_low,
+        wide_high=each.simultaneous_high,
+    )
 
 
 def subgroup_rows(found: Subgroups) -> list[ForestRow]:
@@ -121,7 +127,7 @@ def interaction_rows(found: Subgroups) -> list[ForestRow]:
     for table in found.tables:
         first = next((each.level for each in table.rows if each.gain.value is not None), "")
         rows.extend(
-            _of_cell(f"{table.variable}: {each.level}, not {first}", "", each.interaction)
+            cell_row(f"{table.variable}: {each.level}, not {first}", "", each.interaction)
             for each in table.rows
             if each.interaction is not None
         )
@@ -129,10 +135,11 @@ def interaction_rows(found: Subgroups) -> list[ForestRow]:
 
 
 def _of_level(level: SubgroupRow) -> ForestRow:
-    return _of_cell(level.level, plural(level.events, "event"), level.gain)
+    return cell_row(level.level, plural(level.events, "event"), level.gain)
 
 
-def _of_cell(name: str, note: str, cell: Cell) -> ForestRow:
+def cell_row(name: str, note: str, cell: Cell) -> ForestRow:
+    """A row of a number that may be undefined."""
     reason = None if cell.value is not None else cell.reason or "undefined"
     return ForestRow(name=name, note=note, value=cell.value, low=cell.low, high=cell.high, reason=reason)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Protocol, TypeVar
@@ -30,7 +30,13 @@ MODALITY_TITLES: Final = {
     "slides": "Slide regions",
     "covariates": "Covariates",
 }
-ROLE_TITLES: Final = {"kemm": "KEMM", "comparator": "Comparators", "control": "Controls"}
+ROLE_TITLES: Final = {
+    "kemm": "KEMM",
+    "baseline": "Networks of the field",
+    "comparator": "Comparators",
+    "control": "Controls",
+}
+"""Groups of the table of models; what has another role has a section of its own."""
 CERTAINTIES: Final = ("most certain", "least certain", "highest risk", "lowest risk")
 METRIC_ORDER: Final = ("uno_c", "auc", "ibs", "ibs_skill", "calibration_slope")
 
@@ -38,6 +44,9 @@ DRIVERS_SHOWN: Final = 8
 """Of each modality; the rest folds away."""
 ATTENTION_SHOWN: Final = 20
 INPUT_FILES_SHOWN: Final = 100
+SHARED_FILTERS: Final[dict[str, Callable[..., object]]] = {"metric": wording.metric_title}
+SHARED_EVERYWHERE: Final = {"strips": strips, "wording": wording, "input_files_shown": INPUT_FILES_SHOWN}
+"""What every template of this package may use."""
 LONGEST_QUOTE: Final = 300
 """Characters of a quoted report sentence."""
 
@@ -70,6 +79,8 @@ class Page:
     evaluation: Evaluation
     explanation: Explanation | None
     run: RunRecord
+    prefix: str = ""
+    """Of every id, where a document has several such pages."""
 
     @cached_property
     def titles(self) -> Titles:
@@ -100,7 +111,9 @@ class Page:
     def headline_panel(self) -> Panel | None:
         """The answer as a picture."""
         difference = self.evaluation.headline
-        return None if difference is None else panels.headline_panel(difference, self.titles)
+        return (
+            None if difference is None else panels.headline_panel(difference, self.titles, prefix=self.prefix)
+        )
 
     @cached_property
     def model_groups(self) -> list[tuple[str, list[ModelResult]]]:
@@ -174,7 +187,7 @@ class Page:
         """Kaplan-Meier by risk group, the main model first."""
         groups = [groups for groups in self._main_first(self.evaluation.risk_groups) if groups.curves]
         return [
-            panels.kaplan_meier_panel(group, number=number, titles=self.titles)
+            panels.kaplan_meier_panel(group, number=number, titles=self.titles, prefix=self.prefix)
             for number, group in enumerate(groups)
         ]
 
@@ -183,7 +196,7 @@ class Page:
         """Calibration, the main model first."""
         known = [points for points in self._main_first(self.evaluation.calibration) if points.points]
         return [
-            panels.calibration_panel(points, number=number, titles=self.titles)
+            panels.calibration_panel(points, number=number, titles=self.titles, prefix=self.prefix)
             for number, points in enumerate(known)
         ]
 
@@ -192,7 +205,7 @@ class Page:
         """AUC over time."""
         if not any(curve.months and curve.model in self.styles for curve in self.evaluation.time_auc):
             return None
-        return panels.time_auc_panel(self.evaluation.time_auc, self.styles, self.titles)
+        return panels.time_auc_panel(self.evaluation.time_auc, self.styles, self.titles, prefix=self.prefix)
 
     @cached_property
     def auc_months(self) -> list[float]:
@@ -205,7 +218,9 @@ class Page:
         curve = self.evaluation.decision
         if curve is None or not curve.thresholds:
             return None
-        return panels.decision_panel(curve, self.styles, main=self.main, titles=self.titles)
+        return panels.decision_panel(
+            curve, self.styles, main=self.main, titles=self.titles, prefix=self.prefix
+        )
 
     @cached_property
     def planted_scale(self) -> strips.Scale:
@@ -267,6 +282,15 @@ class Page:
                 effects += case.covariate_effects.values()
         return strips.symmetric_scale(effects, width=110)
 
+    @property
+    def limits(self) -> list[tuple[str, str]]:
+        """What the numbers cannot say: in a word or two, then in full."""
+        notes = self.explanation.notes if self.explanation else []
+        is_synthetic = self.evaluation.truth is not None
+        told = wording.limits([self.run.background_author], is_synthetic=is_synthetic)
+        absent = [("Not in this report:", f"{', '.join(self.absent)}.")] if self.absent else []
+        return [*told, *(("", note) for note in notes), *absent]
+
     @cached_property
     def contents(self) -> list[tuple[str, str]]:
         """The sections this page has: id and title."""
@@ -314,12 +338,12 @@ def render_report(evaluation: Evaluation, explanation: Explanation | None, run: 
         "kemm.results.report",
         "report.html.j2",
         filters={
-            "metric": wording.metric_title,
+            **SHARED_FILTERS,
             "quoted": _quoted,
             "effect_pairs": lambda drivers: [(driver.name, driver.mean_effect) for driver in drivers],
             "by_horizon": lambda curve: sorted(curve.items(), key=lambda item: _number(item[0])),
         },
-        everywhere={"strips": strips, "wording": wording, "input_files_shown": INPUT_FILES_SHOWN},
+        everywhere=SHARED_EVERYWHERE,
         pictures=any(case.heatmaps for case in explanation.cases) if explanation is not None else False,
         page=Page(evaluation, explanation, run),
         evaluation=evaluation,

@@ -1,4 +1,7 @@
-"""Each figure with its title, its words and its legend, as the page shows it."""
+"""Each figure with its title, its words and its legend, as the page shows it.
+
+`prefix` is what the ids of a figure begin with, where a page has several of its kind.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class Panel:
     legend: list[tuple[Markup, str]] = field(default_factory=list)
 
 
-def headline_panel(difference: Difference, titles: Titles) -> Panel:
+def headline_panel(difference: Difference, titles: Titles, *, prefix: str = "") -> Panel:
     """The headline's difference on a line."""
     title = f"Difference in {wording.metric_title(difference.metric)}"
     left, right = "worse", "better"
@@ -38,7 +41,7 @@ def headline_panel(difference: Difference, titles: Titles) -> Panel:
     )
     picture = figures.headline_interval(
         difference,
-        key="headline",
+        key=f"{prefix}headline",
         left=left,
         right=right,
         label=f"{title}, {names}: {interval}.",
@@ -46,12 +49,12 @@ def headline_panel(difference: Difference, titles: Titles) -> Panel:
     return Panel(title, picture, f"Dot: {names}. Bar: its 95% interval.")
 
 
-def kaplan_meier_panel(groups: RiskGroups, *, number: int, titles: Titles) -> Panel:
+def kaplan_meier_panel(groups: RiskGroups, *, number: int, titles: Titles, prefix: str = "") -> Panel:
     """Kaplan-Meier by risk group of one model."""
     title = titles[groups.model]
     words = wording.kaplan_meier_words(groups)
     picture = figures.kaplan_meier(
-        groups, key=f"km{number}", label=f"Kaplan-Meier curves by predicted risk, {title}. {words}"
+        groups, key=f"{prefix}km{number}", label=f"Kaplan-Meier curves by predicted risk, {title}. {words}"
     )
     legend = [
         (
@@ -63,36 +66,40 @@ def kaplan_meier_panel(groups: RiskGroups, *, number: int, titles: Titles) -> Pa
     return Panel(title, picture, words, legend)
 
 
-def calibration_panel(points: Calibration, *, number: int, titles: Titles) -> Panel:
+def calibration_panel(points: Calibration, *, number: int, titles: Titles, prefix: str = "") -> Panel:
     """Calibration of one model at one horizon."""
     title = f"{titles[points.model]}, by {months(points.horizon_months)}"
     words = wording.calibration_words(points)
     picture = figures.calibration(
         points,
-        key=f"calibration{number}",
+        key=f"{prefix}calibration{number}",
         label=f"Observed against predicted chance of the event, {title}. {words}",
     )
     return Panel(title, picture, words)
 
 
-def time_auc_panel(curves: Iterable[TimeAUC], styles: Mapping[str, Series], titles: Titles) -> Panel:
+def time_auc_panel(
+    curves: Iterable[TimeAUC], styles: Mapping[str, Series], titles: Titles, *, prefix: str = ""
+) -> Panel:
     """AUC over time of the models that have a look, in the order of the looks."""
     by_name = {curve.model: curve for curve in curves}
     shown = [by_name[name] for name in styles if name in by_name]
     words = wording.time_auc_words(shown, titles)
-    picture = figures.time_auc(shown, styles, key="auc", label=f"AUC over time. {words}")
+    picture = figures.time_auc(shown, styles, key=f"{prefix}auc", label=f"AUC over time. {words}")
     legend = [(_swatch(styles[curve.model]), titles[curve.model]) for curve in shown]
     return Panel("", picture, words, legend)
 
 
-def decision_panel(curve: DecisionCurve, styles: Mapping[str, Series], *, main: str, titles: Titles) -> Panel:
+def decision_panel(
+    curve: DecisionCurve, styles: Mapping[str, Series], *, main: str, titles: Titles, prefix: str = ""
+) -> Panel:
     """Net benefit of the models that have a look, and of treating all."""
     shown = {name: style for name, style in styles.items() if name in curve.net_benefit}
     if wording.TREAT_ALL in curve.net_benefit:
         shown[wording.TREAT_ALL] = TREAT_ALL
     words = wording.decision_words(curve, main, titles)
     picture = figures.decision(
-        curve, shown, key="decision", label=f"Net benefit by {months(curve.horizon_months)}. {words}"
+        curve, shown, key=f"{prefix}decision", label=f"Net benefit by {months(curve.horizon_months)}. {words}"
     )
     legend = [(_swatch(style), titles[name]) for name, style in shown.items()]
     legend.append((_swatch(Series("ink", (), "", 1.0)), "treat none (zero)"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from markupsafe import Markup
@@ -10,7 +9,7 @@ from markupsafe import Markup
 from kemm.results.comparison.records import Ranking
 from kemm.results.document.numbers import decimal, p_value, plural
 from kemm.results.report.labelled import WIDTH, dot, line, picture, row, shortened, text
-from kemm.results.report.wording import Titles
+from kemm.results.report.wording import Titles, listed
 
 ROW: Final = 22.0
 TOP: Final = 46.0
@@ -75,7 +74,7 @@ def ranking_words(ranking: Ranking, titles: Titles) -> str:
         f"The models {found} (Friedman's test, {p_value(ranking.p)}).",
     ]
     for group in ranking.groups:
-        parts.append(f"Not told apart: {_listed([titles[name] for name in group])}.")
+        parts.append(f"Not told apart: {listed([titles[name] for name in group])}.")
     if ranking.p < ranking.level and not ranking.groups:
         parts.append("All are told apart.")
     return " ".join([*parts, ranking.caution]).rstrip()
@@ -96,7 +95,3 @@ def _columns(ranking: Ranking) -> list[int]:
         ends[free:] = [last, *ends[free + 1 :]]
         columns.append(free)
     return columns
-
-
-def _listed(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} and {words[-1]}"

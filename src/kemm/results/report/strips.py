@@ -83,6 +83,18 @@ def bar(scale: Scale, value: float, paint: str = "main", pale: float | None = No
     return _strip(scale, behind + _bar(scale, value, f"f-{paint}"))
 
 
+def histogram(counts: Sequence[float], width: int = 120) -> Markup:
+    """A column a bin, and a line at the height that all would have if they were alike."""
+    scale, tallest = Scale(0, len(counts) or 1, width), max(counts, default=0.0) or 1.0
+    columns = "".join(
+        f'<rect class="f-main" x="{scale(place) + 0.5:.1f}" y="{HEIGHT * (1 - share / tallest):.1f}" '
+        f'width="{max(scale(place + 1) - scale(place) - 1, 1):.1f}" height="{HEIGHT * share / tallest:.1f}"/>'
+        for place, share in enumerate(counts)
+    )
+    even = HEIGHT * (1 - sum(counts) / (len(counts) or 1) / tallest)
+    return _strip(scale, columns + _line(MARGIN, round(even, 1), width - MARGIN, round(even, 1), "s-ink"))
+
+
 def truth_and_estimate(scale: Scale, truth: float, estimate: float | None) -> Markup:
     """An open ring where the truth is, a dot where the estimate is, and the error between them."""
     ring = f'<circle class="s-ink ring" cx="{scale(truth):.1f}" cy="11" r="5"/>'

@@ -157,6 +157,50 @@ def _how_sure(difference: Difference) -> str:
             return f"The data are compatible with anything from {decimal(abs(low))} worse to {decimal(abs(high))} better."
 
 
+def limits(
+    background_authors: Sequence[str], *, is_synthetic: bool, cohorts: int = 1
+) -> list[tuple[str, str]]:
+    """What the numbers cannot say: in a word or two, then in full."""
+    authors = listed(list(dict.fromkeys(author or "a language model" for author in background_authors)))
+    of_whom = "All patients come from one cohort." if cohorts == 1 else "Each cohort has models of its own."
+    told = [
+        (
+            "Research use.",
+            "This is not a medical device, and no treatment of any patient should rest on it.",
+        ),
+        (
+            "Where the model looked, not cause.",
+            "Effects and attention tell what moved this model's risk. They do not tell what would change a patient's "
+            "outcome.",
+        ),
+        (
+            "Internal validation only.",
+            f"{of_whom} Patients of another hospital, time or treatment may differ.",
+        ),
+        (
+            "Sampling of patients only.",
+            "Intervals say how much results would change with other patients of the same kind. They leave out the "
+            "choice of folds, seeds and settings.",
+        ),
+        (
+            "Background knowledge",
+            f"is written by {authors}; unless a study brings its own, it has not been reviewed by clinicians.",
+        ),
+        (
+            "Statements",
+            "are read from reports by rules or a language model. A wrong or missed finding stays in the risk.",
+        ),
+    ]
+    if is_synthetic:
+        told.append(
+            (
+                "Synthetic patients.",
+                "These results say that the method finds what was planted, nothing about real patients.",
+            )
+        )
+    return told
+
+
 def kaplan_meier_words(groups: RiskGroups) -> str:
     """Survival of each group at the last time at which all are still large enough to read."""
     parts = []
@@ -166,7 +210,7 @@ def kaplan_meier_words(groups: RiskGroups) -> str:
             f"{percent(survival_at(curve.months, curve.survival, month))} of “{curve.group}”"
             for curve in groups.curves
         ]
-        parts.append(f"At {months(month)}, without the event: {_listed(shares)}.")
+        parts.append(f"At {months(month)}, without the event: {listed(shares)}.")
     if groups.logrank_p is not None:
         statistic = (
             "" if groups.logrank_statistic is None else f" (statistic {decimal(groups.logrank_statistic, 1)})"
@@ -262,7 +306,8 @@ def decision_words(curve: DecisionCurve, main: str, titles: Titles) -> str:
     return f"{where}, {titles[main]} has the highest net benefit of all lines, treating none and treating all included."
 
 
-def _listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
+    """ "a, b and c"."""
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} and {words[-1]}"
