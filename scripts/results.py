@@ -22,7 +22,7 @@ from kemm.core.provenance import environment
 from kemm.execution import usable_cores
 from kemm.results.comparison.records import AddedValue, Comparison, SimultaneousDifference, StudyComparison
 from kemm.results.records import Cell, ModelResult
-from kemm.terminal import print_comparison
+from kemm.terminal_comparison import print_comparison
 
 ROOT = Path(__file__).parent.parent
 COHORTS = ("brca", "luad", "kirc")

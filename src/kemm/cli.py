@@ -200,7 +200,7 @@ def compare(
     from kemm.config import Study
     from kemm.pipeline.comparing import Asked
     from kemm.pipeline.comparing import compare as compare_studies
-    from kemm.terminal import print_comparison
+    from kemm.terminal_comparison import print_comparison
 
     said = [f"training.seeds={list(range(seeds))}"] if seeds is not None else []
     settings = [*_where(on, device, precision), *said, *(set_ or ())]

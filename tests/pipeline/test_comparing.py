@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 from kemm import Asked, Study, compare
+from kemm.core.errors import Faults
 from kemm.core.files import read_frame
+from kemm.pipeline import read_inputs
 from kemm.pipeline.comparing import CompareResult
 from kemm.survival.metrics import combined_concordance, count_pairs
 from studies import Kemm, StudyFolder, Told, copy_of
@@ -50,45 +52,46 @@ def test_the_table_has_the_models_asked_for_and_what_they_are_held_against(
     assert study.left_out == []
 
 
-def test_units_of_a_run_are_not_trained_again(compared: tuple[StudyFolder, CompareResult, Told], finished: StudyFolder) -> None:
-    folder, _, _ = compared
-    before = {path.name: path.stat().st_mtime_ns for path in finished.entries("units")}
-    after = {path.name: path for path in folder.entries("units")}
-    main = [path for path in finished.entries("units") if json.loads((path / "entry.json").read_text())["made_by"]["model"] == "kemm+clinical"]
-    assert main
-    assert set(before) <= set(after)
+def test_units_of_a_run_are_taken_as_they_are(
+    compared: tuple[StudyFolder, CompareResult, Told], finished: StudyFolder
+) -> None:
+    done, total = compared[2].stages["train and predict"]
+    assert done == total
+    before = {path.name: (path / "entry.json").read_bytes() for path in finished.entries("units")}
+    after = {path.name: (path / "entry.json").read_bytes() for path in compared[0].entries("units")}
+    assert before.items() <= after.items()
+    # Of the run's models, these are compared; all other units are new.
+    shared = 2 * len(("kaplan-meier", "clinical", "kemm+clinical"))
+    assert len(after) == len(before) + total - shared
 
 
 def test_cells_are_those_of_the_predictions(compared: tuple[StudyFolder, CompareResult, Told]) -> None:
     folder, result, _ = compared
     frame = read_frame(folder / "comparisons/latest/predictions.parquet")
-    cohort = pd.read_csv(folder / "clinical.csv").set_index("case_id")
-    months, event = (cohort[name] for name in (folder.settings["cohort"]["time"], folder.settings["cohort"]["event"])) if isinstance(folder.settings["cohort"].get("time"), str) else (None, None)
+    inputs = read_inputs(Study.load(folder.path), Faults())
+    assert inputs is not None
+    row_of = {case: row for row, case in enumerate(inputs.cohort.ids)}
     assert set(frame["model"]) == set(result.table["model"])
-    if months is None:
-        return
-    for model in ("abmil", "without-report"):
+    for model in ("kemm+clinical", "without-report"):
         parts = []
         for _, part in frame[frame["model"] == model].groupby("fold"):
-            mean = part.groupby("case_id")["risk"].mean()
-            parts.append(
-                count_pairs(
-                    months[mean.index].to_numpy(float), event[mean.index].to_numpy() == 1, mean.to_numpy()
-                )
-            )
+            rows = [row_of[case] for case in part["case_id"]]
+            months, event = inputs.cohort.months[rows], inputs.cohort.event[rows]
+            parts.append(count_pairs(months, event, part["risk"].to_numpy()))
         cell = result.table.set_index("model").loc[model, "harrell_c"]
-        if not np.isnan(cell):
-            assert cell == pytest.approx(combined_concordance(parts).c)
+        assert cell == pytest.approx(combined_concordance(parts).c)
 
 
 def test_a_network_predicts_no_case_that_has_nothing_it_sees(compared: tuple[StudyFolder, CompareResult, Told]) -> None:
-    folder, result, _ = compared
+    folder, _, _ = compared
     frame = read_frame(folder / "comparisons/latest/predictions.parquet")
-    with_slides = {path.stem for path in (folder / "slides").rglob("*.*") if path.is_file()}
+    inputs = read_inputs(Study.load(folder.path), Faults())
+    assert inputs is not None
+    assert inputs.slides is not None
     seen = set(frame.loc[frame["model"] == "abmil", "case_id"])
     everyone = set(frame.loc[frame["model"] == "kemm+clinical", "case_id"])
     assert seen < everyone
-    assert all(any(name.startswith(case) for name in with_slides) for case in seen)
+    assert len(seen) == inputs.modalities["slides"]
 
 
 def test_variants_see_other_data_and_say_other_things(compared: tuple[StudyFolder, CompareResult, Told]) -> None:
@@ -99,11 +102,13 @@ def test_variants_see_other_data_and_say_other_things(compared: tuple[StudyFolde
         assert not np.allclose(risk[variant][main.index], main), variant
 
 
-def test_cost_is_measured_and_parameters_counted(compared: tuple[StudyFolder, CompareResult, Told]) -> None:
+def test_cost_is_measured_and_parameters_are_counted(
+    compared: tuple[StudyFolder, CompareResult, Told],
+) -> None:
     costs = {one.model: one for one in compared[1].comparison.studies[0].costs}
     assert costs["abmil"].seconds > 0
     assert costs["abmil"].core_seconds > 0
-    assert costs["abmil"].parameters == 24 * 64 + 64 + 2 * (64 * 64 + 64) + 64 + 64 or costs["abmil"].parameters
+    assert costs["abmil"].parameters is not None
     assert costs["clinical"].parameters is None
     assert not costs["snn"].partial
 
