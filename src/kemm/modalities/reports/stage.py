@@ -30,6 +30,12 @@ _CATEGORY = (
 )
 # "cT2", "ypN1", "rpT3a"; the "p" may stand apart from its letter.
 _PREFIXED = re.compile(rf"(?<![a-z0-9])[yramuc]{{0,3}}[pcu][ (]{{0,2}}{_CATEGORY}(?![a-z0-9])")
+# "cT3N1M0", and scanned text that runs on: "pT2N1aL1V0R0", "pNXinterstitial".
+_GLUED = re.compile(
+    r"(?<![a-z0-9])[yra]{0,2}p(?:t[0-4x](?![0-9])|t [0-4x](?=n))(?:is|[a-d])?m?(?:p?n{1,2}[0-3xo](?:mi|[a-c])?)?"
+    r"(?:p?m[01xo])?|(?<![a-z0-9])[yra]{0,2}p(?:n[0-3x]|m[01x])(?![0-9])"
+    r"|(?<![a-z0-9])[yra]{0,2}[cu]t[0-4x][a-d]?n[0-3xo][a-c]?(?:m[01xo])?"
+)
 _BARE = re.compile(
     r"(?<![a-z0-9.])(?:t[0-4x](?:[a-d][1-3]?|mic?)?|tis|n[0-3x](?:[a-c]|mi)?|m[01x][a-c]?)"
     rf"{_SUFFIX}(?![a-z0-9])(?!\.\d)"
@@ -54,15 +60,16 @@ _ABOUT = (
     r"|[5-9](?:th|st)|eighth|seventh|sixth|ed(?:ition|n)?|\(?(?:19|20)\d\d\)?)\.?){0,6}"
     r"(?: ?\([^()\n]{0,40}\))?"
 )
-_SEPARATOR = r" {0,3}(?:[:=,-]|\. (?=[il|]{2}|iv))? {0,3}(?:stage )?"
-_GROUP = re.compile(rf"(?<![a-z])[pc]?stag(?:es?|ing){_ABOUT}{_SEPARATOR}{_STEPS}")
+_SEPARATOR = r" {0,3}(?:[:=,-]|\. (?=[il|]{2}|i ?[a-c]?\b|iv))? {0,3}(?:stage )?"
+# A scan may lose the first letter.
+_GROUP = re.compile(rf"(?<![a-z])[pc]?s?tag(?:es?|ing){_ABOUT}{_SEPARATOR}{_STEPS}")
 _SYSTEM = re.compile(
     rf"\b(?:figo|ajcc|uicc|tnm|masaoka(?: ?-? ?koga)?|ann arbor)(?! grade){_ABOUT}{_SEPARATOR}{_STEPS}"
     r"|\b(?:dukes?'?s?'?|(?:modified )?astler ?-? ?coller|bclc)"
     rf"{_ABOUT}{_SEPARATOR}[a-d][1-3]?(?![a-z0-9])"
 )
 _ROUGHLY = re.compile(r"\b(?:early|late|advanced|low|high)[ -]stage\b")
-_PATTERNS = (_PREFIXED, _NAMED, _GROUP, _SYSTEM, _ROUGHLY)
+_PATTERNS = (_PREFIXED, _GLUED, _NAMED, _GROUP, _SYSTEM, _ROUGHLY)
 
 # Hiding one may bring out another that it was a part of; a report needs two rounds, one of them to see that all is done.
 _MOST_ROUNDS = 6
