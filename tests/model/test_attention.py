@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kemm.model.attention import KECM, GatedPooling, SelfAttention, masked_softmax
+from kemm.model.attention import KECM, GatedEvidence, GatedPooling, OneToken, SelfAttention, masked_softmax
 from kemm.model.batch import Tokens
 
 WIDTH, HEADS = 8, 2
@@ -252,3 +252,29 @@ def test_gradients_stay_finite_where_a_case_has_nothing() -> None:
     for name, parameter in [*module.named_parameters(), *pooling.named_parameters()]:
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
+
+
+def test_gated_evidence_is_the_feed_forward_of_the_weighted_mean_of_a_loop() -> None:
+    torch.manual_seed(3)
+    module = GatedEvidence(WIDTH, dropout=0.5).eval()
+    tokens = some_tokens(4, 2, 3, [[True, True, False], [False] * 3])
+    evidence, looks = module(tokens), module.looks(tokens)
+    values = tokens.values[0, :2].double().numpy()
+    pooling = module.pooling
+    scores = []
+    for vector in values:
+        gate = 1 / (1 + np.exp(-_linear(pooling.gate, vector)))
+        scores.append((_linear(pooling.score, np.tanh(_linear(pooling.content, vector)) * gate)).item())
+    weights = np.exp(scores) / np.exp(scores).sum()
+    expected = _feed_forward(module.feed_forward, weights @ values)
+    np.testing.assert_allclose(evidence.values[0, 0].detach().numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(looks[0, 0].detach().numpy(), [*weights, 0], atol=1e-6)
+    assert evidence.present.tolist() == [[True], [False]]
+    assert not looks[1].any()
+
+
+def test_pooling_one_token_is_the_token_or_nothing() -> None:
+    tokens = some_tokens(5, 2, 1, [[True], [False]])
+    pooled = OneToken()(tokens)
+    assert torch.equal(pooled[0], tokens.values[0, 0])
+    assert torch.equal(pooled, GatedPooling(WIDTH)(tokens))

@@ -1,5 +1,6 @@
 """The whole network: any modality may be missing, of the study or of a case; cases stay apart."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -242,8 +243,6 @@ def test_bags_of_patches_say_what_padded_patches_say(config: ModelConfig) -> Non
     cases = batch(4, EVERYTHING, missing=[(), ("slides",), ("report",), ("slides", "genes")])
     cases.tokens["slides"].present[0, 3:] = False
     torch.testing.assert_close(forecast(model, cases), forecast(model, in_bags(cases)), atol=1e-5, rtol=1e-5)
-    if config.two_way:
-        return
     padded, packed = model.looks(cases)["slides"], model.looks(in_bags(cases))["slides"]
     for case, present in enumerate(cases.tokens["slides"].present):
         torch.testing.assert_close(padded[case][:, present], packed[case], atol=1e-5, rtol=1e-5)
@@ -258,6 +257,81 @@ def test_dropout_takes_the_same_features_from_all_patches_of_a_case() -> None:
     assert kept.shape == (50, PATCH_FEATURES)
     assert set(kept.unique().tolist()) == {0.0, 2.0}
     assert model.eval().adapters["slides"].kept(3) is None
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_bags_as_tokens_are_what_the_adapter_makes_of_them_under_one_dropout_a_case(linear: bool) -> None:
+    torch.manual_seed(0)
+    adapter = Adapter(PATCH_FEATURES, 8, 0.5, linear=linear)
+    cases = batch(3, EVERYTHING, missing=[(), ("slides",), ()])
+    cases.tokens["slides"].present[0, 2:] = False
+    bags, tokens = in_bags(cases).bags["slides"], cases.tokens["slides"]
+    plain = adapter.eval().of_bags(bags)
+    assert torch.equal(plain.present, tokens.present)
+    torch.testing.assert_close(
+        plain.values[plain.present], adapter(tokens).values[tokens.present], atol=1e-5, rtol=1e-5
+    )
+
+    def dropped(some: Bags) -> Tokens:
+        torch.manual_seed(7)
+        return adapter.train().of_bags(some)
+
+    torch.manual_seed(7)
+    kept = adapter.train().kept(3)
+    assert kept is not None
+    expected = adapter.eval()(Tokens(tokens.values * kept[:, None], tokens.present)).values
+    found = dropped(bags)
+    torch.testing.assert_close(found.values[found.present], expected[tokens.present], atol=1e-5, rtol=1e-5)
+    # The largest bag, of the last case, is cut: the first case is padded less, and is the same.
+    shorter = dropped(replace(bags, patches=(*bags.patches[:2], bags.patches[2][:3])))
+    assert shorter.values.shape[1] < found.values.shape[1]
+    torch.testing.assert_close(shorter.values[0, :2], found.values[0, :2])
+
+
+GATED = ModelConfig(**SMALL, evidence="gated")
+
+
+def test_gated_evidence_is_one_token_a_modality_and_nobody_asks_for_it() -> None:
+    model = awake(network(GATED))
+    cases = batch(3, EVERYTHING, missing=[(), ("slides",), ("report",)])
+    sources = model.sources(cases)
+    assert list(sources) == ["slides", "genes", "report", "covariates"]
+    assert [sources[name].present.tolist() for name in ("slides", "genes")] == [
+        [[True], [False], [True]],
+        [[True], [True], [True]],
+    ]
+    looks = model.looks(cases)
+    assert [one.shape for one in looks["slides"]] == [(1, PATCHES)] * 3
+    assert [round(one.sum().item(), 5) for one in looks["slides"]] == [1, 0, 1]
+    assert len(model.knowledge("slides", model._adapted(cases), cases)) == 0
+    assert model.own("slides", sources["slides"], cases) is sources["slides"]
+    assert not model.has_named_queries("slides")
+    assert network(ModelConfig(**SMALL)).has_named_queries("slides")
+    assert not network(ModelConfig(**SMALL, queries="learned")).has_named_queries("slides")
+
+
+@pytest.mark.parametrize("change", [{"two_way": True}, {"queries": "learned"}, {"background": False}])
+def test_where_nobody_asks_it_does_not_matter_who_would(change: dict[str, object]) -> None:
+    model, other = network(GATED), network(GATED.model_copy(update=change))
+    assert {name: one.shape for name, one in model.state_dict().items()} == {
+        name: one.shape for name, one in other.state_dict().items()
+    }
+    assert not any(
+        name.startswith(("learned", "answer", "adapters.background")) for name in model.state_dict()
+    )
+
+
+@pytest.mark.parametrize("names", STUDIES, ids="+".join)
+def test_no_parameter_is_idle_where_nobody_asks(names: tuple[str, ...]) -> None:
+    assert without_gradient(GATED, names) == []
+
+
+def test_statements_say_nothing_about_where_gated_pooling_looks() -> None:
+    model, cases = awake(network(GATED)), batch(2, EVERYTHING)
+    other = batch(2, EVERYTHING, seed=8)
+    swapped = CaseBatch({**cases.tokens, "report": other.tokens["report"]}, other.background, cases.offset)
+    for modality in ("slides", "genes"):
+        assert torch.equal(model.sources(cases)[modality].values, model.sources(swapped)[modality].values)
 
 
 def test_a_report_that_is_not_used_changes_nothing() -> None:

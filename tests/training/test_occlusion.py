@@ -237,16 +237,41 @@ def test_attention_of_networks_whose_forecast_does_not_use_it_is_left_out_of_the
     assert np.abs(weights(members) - neither).max() > 0
 
 
-def test_learned_queries_are_not_called_by_the_names_of_statements(
-    study: StudyData, transforms: FoldTransforms, features: CaseFeatures, stack: Stack
+@pytest.mark.parametrize("change", [{"queries": "learned"}, {"evidence": "gated"}])
+def test_learned_queries_and_gated_pooling_are_not_called_by_the_names_of_statements(
+    study: StudyData,
+    transforms: FoldTransforms,
+    features: CaseFeatures,
+    stack: Stack,
+    change: dict[str, str],
 ) -> None:
     main = spec("kemm+clinical")
-    config = MODEL.model_copy(update={"queries": "learned", "head": "cox"})
+    config = MODEL.model_copy(update={**change, "head": "cox"})
     model = build_kemm(config, features.inputs(main.inputs), torch.tensor([0.0, 50.0, 100.0]))
     found = explain(study, transforms, features, main, [(model, stack)], TEST)
     assert found.looks == []
     assert not any(found.looked_at.values())
     assert found.patches, "where all of them looked together is still told"
+
+
+@pytest.mark.parametrize("change", [{}, {"two_way": True}, {"evidence": "gated"}])
+def test_attention_to_patches_is_of_each_cases_own_and_adds_up(
+    study: StudyData,
+    transforms: FoldTransforms,
+    features: CaseFeatures,
+    stack: Stack,
+    change: dict[str, object],
+) -> None:
+    main = spec("kemm+clinical")
+    config = MODEL.model_copy(update=change)
+    model = build_kemm(config, features.inputs(main.inputs), torch.tensor([0.0, 50.0, 100.0]))
+    found = explain(study, transforms, features, main, [(model, stack)], TEST)
+    assert study.slides is not None
+    lengths = {study.cohort.ids[row]: len(study.slides.bag(row)) for row in TEST if study.slides.present[row]}
+    assert len(set(lengths.values())) > 1
+    assert {case: one.weights.shape[1] for case, one in found.attention.items()} == lengths
+    for one in found.attention.values():
+        assert one.row().mean() == pytest.approx(1, abs=2e-3)
 
 
 # --- planted effects, through a trained network -----------------------------------------------

@@ -25,6 +25,8 @@ CHOICES = [
     {"linear_adapter": True},
     {"two_way": True},
     {"queries": "learned", "learned_queries": 3},
+    {"evidence": "gated"},
+    {"evidence": "gated", "linear_adapter": True},
     {"head": "cox"},
     {"head": "hazards"},
     {"alone": False},

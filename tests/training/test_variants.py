@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from small_study import small_study
+from small_study import refined, small_study
 
 from kemm.modalities.background import Background, cancer_types, load_background
 from kemm.modalities.reports import RefinedReport
@@ -16,7 +16,9 @@ from kemm.training.variants import VARIANTS, varied
 
 @pytest.fixture(scope="module")
 def data() -> StudyData:
-    return small_study(30, seed=1, missing=0.3).data
+    study = small_study(30, seed=1, missing=0.3).data
+    staged = refined(("pT", "T2a", "pT2a"), ("grade", "2", "Fuhrman nuclear grade 2"), filler=("fibrous", "capsule"))
+    return study.with_reports({0: staged})
 
 
 @pytest.mark.parametrize("name", VARIANTS)

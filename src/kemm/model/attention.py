@@ -89,6 +89,27 @@ class KECM(nn.Module):
         )
 
 
+class GatedEvidence(nn.Module):
+    """Evidence that nobody asks for: all tokens of one modality pooled to one by gated attention.
+
+    In place of KECM, to see what asking is worth; the feed-forward block behind it is the same.
+    """
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.pooling = GatedPooling(width)
+        self.feed_forward = FeedForward(width, dropout)
+
+    def forward(self, modality: Tokens) -> Tokens:
+        """Evidence: one token, absent where the case has none of the modality."""
+        evidence = self.feed_forward(self.pooling(modality)[:, None])
+        return Tokens(evidence, modality.case_present[:, None])
+
+    def looks(self, modality: Tokens) -> Float[Tensor, "case 1 token"]:
+        """The weight of each token in `forward`."""
+        return self.pooling.weights(modality)[:, None]
+
+
 class FeedForward(nn.Module):
     """The feed-forward block of a transformer layer, residual, norm first."""
 
@@ -197,11 +218,22 @@ class GatedPooling(nn.Module):
 
     def forward(self, tokens: Tokens) -> Float[Tensor, "case width"]:
         """The pooled vector; zero for a case with no token at all."""
+        pooled: Tensor = (self.weights(tokens)[..., None] * tokens.values).sum(dim=1)
+        return pooled
+
+    def weights(self, tokens: Tokens) -> Float[Tensor, "case token"]:
+        """The weight of each token: they add up to 1, or to 0 for a case with no token at all."""
         values = tokens.values
         score = self.score(torch.tanh(self.content(values)) * torch.sigmoid(self.gate(values)))
-        weight = masked_softmax(score.squeeze(-1), tokens.present)
-        pooled: Tensor = (weight[..., None] * values).sum(dim=1)
-        return pooled
+        return masked_softmax(score.squeeze(-1), tokens.present)
+
+
+class OneToken(nn.Module):
+    """What pooling comes to where a case has one token: the token, or zero where it is absent."""
+
+    def forward(self, tokens: Tokens) -> Float[Tensor, "case width"]:
+        """The only token."""
+        return tokens.values[:, 0] * tokens.present[:, :1]
 
 
 def masked_softmax(

@@ -81,6 +81,12 @@ class Bags:
         return tuple(map(len, self.patches))
 
     @property
+    def case_lengths(self) -> tuple[int, ...]:
+        """Patches of each case."""
+        lengths = self.lengths
+        return tuple(lengths[bag] if bag >= 0 else 0 for bag in self.cases)
+
+    @property
     def case_present(self) -> Bool[Tensor, " case"]:
         """Whether the case has any patch."""
         there = [bag >= 0 and len(self.patches[bag]) > 0 for bag in self.cases]

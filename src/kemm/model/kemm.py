@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from kemm.core.settings import Section
-from kemm.model.attention import KECM, GatedPooling, SelfAttention
+from kemm.model.attention import KECM, GatedEvidence, GatedPooling, OneToken, SelfAttention
 from kemm.model.batch import CaseBatch, Inputs, Tokens
 from kemm.model.heads import CoxHead, DiscreteHazards, SurvivalHead
 from kemm.model.layers import Adapter, GroupAdapter, LearnedQueries
@@ -33,6 +33,9 @@ class ModelConfig(Section):
     """Who asks: the knowledge, or as many learned vectors as `learned_queries` (what attention does without knowledge)."""
     learned_queries: int = Field(16, ge=1)
     """How many, where `queries` is "learned"."""
+    evidence: Literal["knowledge", "gated"] = "knowledge"
+    """How slides and genes give evidence: knowledge asks (KECM), or all tokens of each are pooled to one by gated
+    attention that nobody asks. `queries` and `two_way` then play no part, and nor does background knowledge."""
     report: bool = True
     """Use the statements of the case's report."""
     background: bool = True
@@ -69,7 +72,7 @@ class KEMM(SurvivalModel):
     genes ─► adapter ─► KECM ─► evidence ─────────────┤    together ─► self-attention ─► pooling ─► score ─┤
     covariates ─► adapter ────────────────────────────┘                      weighed sum + offset ─► survival head
 
-    A branch is a source by itself, or all together.
+    A branch is a source by itself, or all together. Where `evidence` is "gated", each KECM is a gated pooling.
     """
 
     def __init__(
@@ -89,7 +92,13 @@ class KEMM(SurvivalModel):
         self.answer = answer
         self.learned = learned
         self.fusion = fusion
-        self.pooling = nn.ModuleDict({name: GatedPooling(width) for name in branches})
+        # Evidence that nobody asked for is one token, of which there is nothing to weigh.
+        self.pooling = nn.ModuleDict(
+            {
+                name: OneToken() if name in attention and self._is_gated(name) else GatedPooling(width)
+                for name in branches
+            }
+        )
         self.scores = nn.ModuleDict(
             {name: _zero(nn.Linear(width, head.scores, bias=False)) for name in branches}
         )
@@ -112,6 +121,9 @@ class KEMM(SurvivalModel):
         adapted = self._adapted(batch)
         found: dict[str, Tokens] = {}
         for modality, kecm in self.attention.items():
+            if isinstance(kecm, GatedEvidence):
+                found[modality] = kecm(adapted[modality])
+                continue
             assert isinstance(kecm, KECM)
             knowledge, adapter = self.knowledge(modality, adapted, batch), self.adapters[modality]
             if modality in adapted:
@@ -127,18 +139,26 @@ class KEMM(SurvivalModel):
     def looks(self, batch: CaseBatch) -> dict[str, Sequence[Float[Tensor, "query token"]]]:
         """By modality and case: the attention knowledge pays to its tokens, mean over heads.
 
-        Queries are the report's statements, then the background of high, then of low risk.
+        Queries are the report's statements, then the background of high, then of low risk; where they have no names
+        (`has_named_queries`), as many as there are, or one for gated pooling. Of patches in bags there is no padding.
         """
         adapted = self._adapted(batch)
         found: dict[str, Sequence[Tensor]] = {}
         for modality, kecm in self.attention.items():
-            assert isinstance(kecm, KECM)
-            knowledge, adapter = self.knowledge(modality, adapted, batch), self.adapters[modality]
-            if modality in adapted:
-                found[modality] = list(kecm.looks(knowledge, adapted[modality]))
+            if isinstance(kecm, GatedEvidence):
+                looked = list(kecm.looks(adapted[modality]))
             else:
-                assert isinstance(adapter, Adapter)
-                found[modality] = kecm.looks_at_bags(knowledge, adapter, batch.bags[modality])
+                assert isinstance(kecm, KECM)
+                knowledge, adapter = self.knowledge(modality, adapted, batch), self.adapters[modality]
+                if modality not in adapted:
+                    assert isinstance(adapter, Adapter)
+                    found[modality] = kecm.looks_at_bags(knowledge, adapter, batch.bags[modality])
+                    continue
+                looked = list(kecm.looks(knowledge, adapted[modality]))
+            if modality in batch.bags:
+                lengths = batch.bags[modality].case_lengths
+                looked = [one[:, :length] for one, length in zip(looked, lengths, strict=True)]
+            found[modality] = looked
         return found
 
     def uses(self, modality: str) -> bool:
@@ -146,12 +166,24 @@ class KEMM(SurvivalModel):
         named = zip(self.branches, self.weights.tolist(), strict=True)
         return any(weight > 0 for name, weight in named if name in (modality, TOGETHER))
 
+    def has_named_queries(self, modality: str) -> bool:
+        """Whether anybody knows what is asked of a modality: not where queries are learned, or nobody asks."""
+        return modality not in self.learned and not self._is_gated(modality)
+
+    def _is_gated(self, modality: str) -> bool:
+        return isinstance(self.attention[modality], GatedEvidence)
+
     def _adapted(self, batch: CaseBatch) -> dict[str, Tokens]:
-        tokens = dict(batch.tokens)
+        found = {
+            name: self.adapters[name](one) for name, one in batch.tokens.items() if name in self.adapters
+        }
         for name, bags in batch.bags.items():
-            if name in self.answer:  # patches that look back are tokens of their own
-                tokens[name] = bags.tokens()
-        return {name: self.adapters[name](one) for name, one in tokens.items() if name in self.adapters}
+            # Patches that look back, or that nobody asks, are tokens of their own.
+            if name in self.answer or (name in self.attention and self._is_gated(name)):
+                adapter = self.adapters[name]
+                assert isinstance(adapter, Adapter)
+                found[name] = adapter.of_bags(bags)
+        return found
 
     def own(self, modality: str, evidence: Tokens, batch: CaseBatch) -> Tokens:
         """What a modality says by itself: evidence on the background, which asks every case the same.
@@ -162,12 +194,15 @@ class KEMM(SurvivalModel):
             len(batch.tokens["report"]) if "report" in self.adapters and "report" in batch.tokens else 0
         )
         asked = modality in self.attention and modality in batch.background and "background" in self.adapters
-        if not asked or not statements or modality in self.learned:
+        if not asked or not statements or not self.has_named_queries(modality):
             return evidence
         return Tokens(evidence.values[:, statements:], evidence.present[:, statements:])
 
     def knowledge(self, modality: str, adapted: dict[str, Tokens], batch: CaseBatch) -> Tokens:
-        """What asks `modality`: the report's statements, then the background of high and of low risk."""
+        """What asks `modality`: the report's statements, then the background of high and of low risk; or nobody."""
+        if self._is_gated(modality):
+            tokens = adapted[modality]
+            return Tokens(tokens.values[:, :0], tokens.present[:, :0])
         if modality in self.learned:
             queries: Tokens = self.learned[modality](len(batch))
             return queries
@@ -195,13 +230,14 @@ def build_kemm(config: ModelConfig, inputs: Inputs, edges: Float[Tensor, " edge"
     if inputs.covariates:
         adapters["covariates"] = GroupAdapter(inputs.covariates, inputs.covariate_features, width, 0.0)
     modalities = [name for name in ("slides", "genes") if name in adapters]
-    if config.background and config.queries == "knowledge" and set(inputs.background) & set(modalities):
+    gated = config.evidence == "gated"
+    known = config.queries == "knowledge" and not gated
+    if config.background and known and set(inputs.background) & set(modalities):
         adapters["background"] = Adapter(inputs.text, width, config.input_dropout, kinds=BACKGROUND_KINDS)
     asks = {
         name
-        for name in modalities
-        if config.queries == "learned"
-        or not (knows_report or ("background" in adapters and name in inputs.background))
+        for name in ([] if gated else modalities)
+        if not known or not (knows_report or ("background" in adapters and name in inputs.background))
     }
     sources = [*modalities, *(name for name in ("report", "covariates") if name in adapters)]
     branches = (sources if config.alone else []) + (
@@ -209,9 +245,14 @@ def build_kemm(config: ModelConfig, inputs: Inputs, edges: Float[Tensor, " edge"
     )
     return KEMM(
         adapters=nn.ModuleDict(adapters),
-        attention=nn.ModuleDict({name: KECM(width, config.heads, dropout) for name in modalities}),
+        attention=nn.ModuleDict(
+            {
+                name: GatedEvidence(width, dropout) if gated else KECM(width, config.heads, dropout)
+                for name in modalities
+            }
+        ),
         answer=nn.ModuleDict(
-            {name: KECM(width, config.heads, dropout) for name in modalities if config.two_way}
+            {name: KECM(width, config.heads, dropout) for name in modalities if config.two_way and not gated}
         ),
         learned=nn.ModuleDict({name: LearnedQueries(config.learned_queries, width) for name in asks}),
         branches=branches or sources,

@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from kemm.model.batch import Tokens
+from kemm.model.batch import Bags, Tokens
+from kemm.model.pooling import adapt
 
 
 class Adapter(nn.Module):
@@ -31,6 +32,10 @@ class Adapter(nn.Module):
         if self.kind is not None and tokens.kind is not None:
             values = values + self.kind(tokens.kind)
         return Tokens(values, tokens.present)
+
+    def of_bags(self, bags: Bags) -> Tokens:
+        """The same of bags of patches, padded to the largest; dropout is that of `kept`, however far they are padded."""
+        return adapt(bags, *self.side_by_side(), kept=self.kept(len(bags)), linear=self.linear)
 
     def side_by_side(self) -> tuple[Float[Tensor, "member feature width"], Float[Tensor, "member width"]]:
         """Weight and bias of the projection, with an axis for networks side by side."""

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from kemm.model.batch import Bags
+from kemm.model.batch import Bags, Tokens
 
 LARGEST_SCORES = 2**25
 """Scores that are held at once: rows of queries that look at one bag are taken in groups below it."""
@@ -42,6 +42,52 @@ def pool(
 
     The members' cases follow one another, as many of each.
     """
+    weight, rows = _of_features_as_given(bags, weight, bias, kept)
+    members, features, width, asked = *weight.shape, query.shape[1]
+    # Operations a patch: through the adapter, then scores and sums at its width; or both at the features' width.
+    if linear and 2 * asked * features < features * width + 2 * asked * width:
+        own = weight.repeat_interleave(len(bags) // members, dim=0)
+        if kept is not None:
+            own = own * kept[..., None]
+        seen = _Look.apply(bags, query @ own.transpose(1, 2))  # type: ignore[no-untyped-call]
+        there = bags.case_present[:, None, None]
+        folded: Tensor = (seen @ own + rows[:, None]) * there
+        return folded
+    pooled: Tensor = _Pool.apply(bags, weight, rows, query, kept, linear)  # type: ignore[no-untyped-call]
+    return pooled
+
+
+def adapt(
+    bags: Bags,
+    weight: Float[Tensor, "member feature width"],
+    bias: Float[Tensor, "member width"],
+    *,
+    kept: Float[Tensor, "case feature"] | None = None,
+    linear: bool = False,
+) -> Tokens:
+    """The adapted patches h of `pool` themselves, for what must see each: padded only once they are narrow.
+
+    Needs memory for the largest bag, times cases, and keeps all of it for the way back.
+    """
+    weight, rows = _of_features_as_given(bags, weight, bias, kept)
+    kind, longest = _kind(bags, weight), max(1, *bags.lengths)
+    lengths = torch.tensor(bags.case_lengths, device=rows.device)
+    made = [rows.new_zeros(longest, rows.shape[1])] * len(bags)
+    for bag, cases, members in _of_bags(bags, weight.shape[0], weight.shape[2]):
+        adapted = _adapted(bags.patches[bag].to(kind), weight, rows, kept, cases, members)
+        hidden = (adapted if linear else nn.functional.gelu(adapted)).to(rows.dtype)
+        for case, part in zip(cases, _parts(hidden, len(cases)), strict=True):
+            made[case] = nn.functional.pad(part, (0, 0, 0, longest - len(part)))
+    return Tokens(torch.stack(made), torch.arange(longest, device=rows.device) < lengths[:, None])
+
+
+def _of_features_as_given(
+    bags: Bags,
+    weight: Float[Tensor, "member feature width"],
+    bias: Float[Tensor, "member width"],
+    kept: Float[Tensor, "case feature"] | None,
+) -> tuple[Float[Tensor, "member feature width"], Float[Tensor, "case width"]]:
+    """Weights for features as the encoder gave them, and the bias of each case: mean and scale are folded in."""
     members = weight.shape[0]
     each = len(bags) // members
     if bags.mean is not None and bags.scale is not None:
@@ -53,18 +99,7 @@ def pool(
             shifted = kept.view(members, each, -1) * shift[:, None]
             bias = bias[:, None] - torch.einsum("mcf,mfw->mcw", shifted, weight)
     rows = (bias if bias.ndim == 3 else bias[:, None].expand(-1, each, -1)).reshape(len(bags), -1)
-    features, width, asked = weight.shape[1], weight.shape[2], query.shape[1]
-    # Operations a patch: through the adapter, then scores and sums at its width; or both at the features' width.
-    if linear and 2 * asked * features < features * width + 2 * asked * width:
-        own = weight.repeat_interleave(each, dim=0)
-        if kept is not None:
-            own = own * kept[..., None]
-        seen = _Look.apply(bags, query @ own.transpose(1, 2))  # type: ignore[no-untyped-call]
-        there = bags.case_present[:, None, None]
-        folded: Tensor = (seen @ own + rows[:, None]) * there
-        return folded
-    pooled: Tensor = _Pool.apply(bags, weight, rows, query, kept, linear)  # type: ignore[no-untyped-call]
-    return pooled
+    return weight, rows
 
 
 def looks(

@@ -334,11 +334,10 @@ def _attention(
                 if not len(keys):
                     continue
                 count = len(looked)
-                # Learned queries have no name: nobody knows what they ask.
                 queries = (
-                    [""] * count
-                    if any(modality in model.learned for model, _ in predictor.members)
-                    else _queries(data, part, predictor.spec, start + place, modality, count)
+                    _queries(data, part, predictor.spec, start + place, modality, count)
+                    if all(model.has_named_queries(modality) for model, _ in predictor.members)
+                    else [""] * count
                 )
                 relative = looked[:, keys] * len(keys)
                 case = data.cohort.ids[row]
