@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -66,11 +67,10 @@ def test_pooling_and_its_gradients_are_those_of_the_formula(
     upstream = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     wanted = torch.autograd.grad(expected, (weight, bias, query), upstream)
     # At once, and one case after another, adapting patches again on the way back.
-    for scores, kept_bytes in ((pooling.LARGEST_SCORES, pooling.LARGEST_KEPT), (1, 1)):
+    for scores, adapted, keep in ((pooling.LARGEST_SCORES, pooling.LARGEST_ADAPTED, bags.keep), (1, 1, 1)):
         monkeypatch.setattr(pooling, "LARGEST_SCORES", scores)
-        monkeypatch.setattr(pooling, "LARGEST_KEPT", kept_bytes)
-        monkeypatch.setattr(pooling, "LARGEST_ADAPTED", kept_bytes)
-        pooled = pool(bags, weight, bias, query, kept=kept, linear=linear)
+        monkeypatch.setattr(pooling, "LARGEST_ADAPTED", adapted)
+        pooled = pool(replace(bags, keep=keep), weight, bias, query, kept=kept, linear=linear)
         torch.testing.assert_close(pooled, expected)
         torch.testing.assert_close(torch.autograd.grad(pooled, (weight, bias, query), upstream), wanted)
 

@@ -44,7 +44,7 @@ def stopped(study: StudyFolder, *stops: str) -> list[dict[str, Any]]:
 def test_a_run_stopped_in_every_stage_loses_nothing_and_changes_no_byte(
     study: StudyFolder, finished: StudyFolder
 ) -> None:
-    points = ("refine", "pack", "comparator", "network", "evaluate", "write", "fsync", "report")
+    points = ("refine", "pack", "comparator", "epoch", "network", "evaluate", "write", "fsync", "report")
     stops = [f"{point}:{name}" for point in points for name in ("SIGINT", "SIGKILL")]
     stops.insert(2, "pack:SIGTERM")
     for stop, end in zip(stops, stopped(study, *stops), strict=True):
