@@ -47,6 +47,8 @@ def measure_in_turns(
     machine: Machine,
     rounds: int,
     say: Callable[[str], None] = lambda line: None,
+    *,
+    epochs_before: int = 0,
 ) -> Rounds:
     """Every candidate once a round."""
     for candidate in candidates:
@@ -54,7 +56,7 @@ def measure_in_turns(
     found: Rounds = {candidate.name: [] for candidate in candidates}
     for number in range(1, rounds + 1):
         for candidate in candidates:
-            one = measure(candidate, work, folder, machine)
+            one = measure(candidate, work, folder, machine, epochs_before=epochs_before)
             found[candidate.name].append(one)
             say(f"round {number} of {rounds}, {candidate.name}: {one.seconds:.2f} s")
     return found

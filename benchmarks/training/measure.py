@@ -57,13 +57,20 @@ def store(candidate: Candidate, work: Work, folder: Path, machine: Machine) -> N
     _in_own_process("store", machine, candidate=asdict(candidate), work=work.model_dump(), folder=str(folder))
 
 
-def measure(candidate: Candidate, work: Work, folder: Path, machine: Machine) -> Measurement:
-    """Prepare a candidate, and time one epoch.
+def measure(
+    candidate: Candidate, work: Work, folder: Path, machine: Machine, *, epochs_before: int = 0
+) -> Measurement:
+    """Prepare a candidate, and time one epoch: the first, or one after others, as all but one are.
 
     Raises:
         PartialError: the process failed; with the end of what it said.
     """
-    request = {"candidate": asdict(candidate), "work": work.model_dump(), "folder": str(folder)}
+    request = {
+        "candidate": asdict(candidate),
+        "work": work.model_dump(),
+        "folder": str(folder),
+        "epochs_before": epochs_before,
+    }
     return Measurement(**_in_own_process("measure", machine, **request))
 
 
@@ -112,9 +119,13 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _measure_here(candidate: Candidate, work: Work, folder: Path, device: torch.device) -> Measurement:
+def _measure_here(
+    candidate: Candidate, work: Work, folder: Path, device: torch.device, epochs_before: int
+) -> Measurement:
     trainer = trainer_of(candidate)
     trainer.prepare(make_cohort(work), folder, device)
+    for _ in range(epochs_before):
+        trainer.epoch()
     synchronise(device)
     began, began_cores = time.perf_counter(), time.process_time()
     trainer.epoch()
@@ -138,7 +149,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     if task == "store":
         trainer_of(candidate).store(make_cohort(work), folder)
         return {}
-    return asdict(_measure_here(candidate, work, folder, device))
+    return asdict(_measure_here(candidate, work, folder, device, request["epochs_before"]))
 
 
 if __name__ == "__main__":

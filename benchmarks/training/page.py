@@ -37,7 +37,8 @@ def page(
     cohort = make_cohort(work)
     parts = [
         HEAD,
-        f"{ceilings.device}, {ceilings.threads} threads. One epoch of {work.folds}-fold training: "
+        f"{ceilings.device}, {ceilings.threads} threads. The second epoch of {work.folds}-fold training (the first also takes "
+        "memory from the system, which no later one does): "
         f"{say_sizes(cohort.patches)}, features of width {work.features:,}, adapter of width {work.width}, "
         f"{work.knowledge} knowledge tokens x {work.heads} heads, {work.gene_groups} gene groups. "
         f"Candidates in turns, {rounds} round{'' if rounds == 1 else 's'}, each in a process of its own, whose threads "
@@ -57,7 +58,11 @@ def page(
         f"Copy: {number(ceilings.copy_gb)} GB/s, read and written bytes together.\n",
     ]
     for what, grown in growth.items():
-        parts += [f"## Growth with {what}\n", markdown(growth_table(grown, what))]
+        parts += [
+            f"## Growth with {what}\n",
+            "Seconds of the first epoch, and the process's most memory.\n",
+            markdown(growth_table(grown, what)),
+        ]
     return "\n".join(parts)
 
 
