@@ -24,7 +24,7 @@ POINTS = {
     "comparator": ("kemm.training.crossval", "write_frame", 5),
     "epoch": ("kemm.training.checkpoint", "write_arrays", 2),
     "network": ("kemm.training.crossval", "explain", 1),
-    "evaluate": ("kemm.pipeline.running", "warnings_of", 1),
+    "evaluate": ("kemm.pipeline.evaluating", "warnings_of", 1),
     "write": ("kemm.pipeline.running", "write_frame", 2),
     "fsync": ("os", "fsync", 3),
     "report": ("kemm.pipeline.running", "render_report", 1),

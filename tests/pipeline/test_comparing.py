@@ -22,7 +22,9 @@ MODELS = ("kemm", "abmil", "snn", "elastic-net-clinical")
 
 
 @pytest.fixture(scope="module")
-def compared(finished: StudyFolder, tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyFolder, CompareResult, Told]:
+def compared(
+    finished: StudyFolder, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[StudyFolder, CompareResult, Told]:
     """A finished run's study, with a comparison of some models and all ablations."""
     folder, told = copy_of(finished, tmp_path_factory.mktemp("compared") / "study"), Told()
     asked = Asked(models=MODELS, ablate=True, subsets=True, repeats=2)
@@ -82,7 +84,9 @@ def test_cells_are_those_of_the_predictions(compared: tuple[StudyFolder, Compare
         assert cell == pytest.approx(combined_concordance(parts).c)
 
 
-def test_a_network_predicts_no_case_that_has_nothing_it_sees(compared: tuple[StudyFolder, CompareResult, Told]) -> None:
+def test_a_network_predicts_no_case_that_has_nothing_it_sees(
+    compared: tuple[StudyFolder, CompareResult, Told],
+) -> None:
     folder, _, _ = compared
     frame = read_frame(folder / "comparisons/latest/predictions.parquet")
     inputs = read_inputs(Study.load(folder.path), Faults())
@@ -94,7 +98,9 @@ def test_a_network_predicts_no_case_that_has_nothing_it_sees(compared: tuple[Stu
     assert len(seen) == inputs.modalities["slides"]
 
 
-def test_variants_see_other_data_and_say_other_things(compared: tuple[StudyFolder, CompareResult, Told]) -> None:
+def test_variants_see_other_data_and_say_other_things(
+    compared: tuple[StudyFolder, CompareResult, Told],
+) -> None:
     frame = read_frame(compared[0] / "comparisons/latest/predictions.parquet")
     risk = frame.set_index(["model", "case_id"])["risk"]
     main = risk["kemm+clinical"]
@@ -137,7 +143,9 @@ def test_asked_again_nothing_is_trained_and_the_numbers_are_the_same(
     done, total = told.stages["train and predict"]
     assert done == total
     assert again.comparison.studies[0].evaluation == result.comparison.studies[0].evaluation
-    assert again.comparison.studies[0].ablation_differences == result.comparison.studies[0].ablation_differences
+    assert (
+        again.comparison.studies[0].ablation_differences == result.comparison.studies[0].ablation_differences
+    )
 
 
 def test_two_studies_have_a_mean(done: StudyFolder, tmp_path: Path, kemm: Kemm) -> None:
@@ -147,8 +155,14 @@ def test_two_studies_have_a_mean(done: StudyFolder, tmp_path: Path, kemm: Kemm) 
     found = json.loads((done / "comparisons/latest/comparison.json").read_text())
     assert [one["evaluation"]["study"] for one in found["studies"]] == ["study", "second"]
     rows = {row["model"]: row for row in found["mean"]}
-    first = {one["name"]: one["metrics"]["harrell_c"]["value"] for one in found["studies"][0]["evaluation"]["models"]}
-    second = {one["name"]: one["metrics"]["harrell_c"]["value"] for one in found["studies"][1]["evaluation"]["models"]}
+    first = {
+        one["name"]: one["metrics"]["harrell_c"]["value"]
+        for one in found["studies"][0]["evaluation"]["models"]
+    }
+    second = {
+        one["name"]: one["metrics"]["harrell_c"]["value"]
+        for one in found["studies"][1]["evaluation"]["models"]
+    }
     assert rows["snn"]["c"]["value"] == pytest.approx((first["snn"] + second["snn"]) / 2)
     assert (other / "comparisons/latest/predictions.parquet").is_file()
     assert re.search(r"page: .*comparison\.html", said.out)

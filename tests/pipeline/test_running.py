@@ -49,6 +49,8 @@ def test_a_run_folder_holds_its_records_and_nothing_else(finished: StudyFolder) 
         "predictions.parquet",
         "report.html",
         "run.json",
+        "tripod.html",
+        "tripod.json",
         "units.json",
     ]
 

@@ -23,7 +23,9 @@ def known(available: tuple[str, ...] = EVERYTHING, **model: object) -> Catalogue
 
 def test_every_network_of_the_field_can_be_asked_for() -> None:
     names = {spec.name for spec in known().specs}
-    for wanted in "abmil transmil clam snn porpoise mcat motcat cmta survpath mmp panther concatenation".split():
+    for (
+        wanted
+    ) in "abmil transmil clam snn porpoise mcat motcat cmta survpath mmp panther concatenation".split():
         assert wanted in names
     assert {spec.name for spec in known().specs if spec.role == "baseline"} == set(BASELINES)
     assert known().missing == {}
@@ -40,7 +42,10 @@ def test_no_model_is_given_what_the_study_does_not_have() -> None:
     found = known(WITHOUT_SLIDES)
     assert all("slides" not in spec.inputs for spec in found.specs)
     assert found.missing["abmil"] == "it needs slides, and the study has no slides"
-    assert known(("covariates",)).missing["mcat"] == "it needs slides and genes, and the study has no slides and no genes"
+    assert (
+        known(("covariates",)).missing["mcat"]
+        == "it needs slides and genes, and the study has no slides and no genes"
+    )
     assert "snn" in {spec.name for spec in found.specs}
 
 
@@ -69,7 +74,9 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
 
 
 def test_a_model_the_study_cannot_train_is_refused_by_name() -> None:
-    with pytest.raises(UsageError, match="mcat cannot be compared: it needs slides and genes, and the study has no slides"):
+    with pytest.raises(
+        UsageError, match="mcat cannot be compared: it needs slides and genes, and the study has no slides"
+    ):
         known(WITHOUT_SLIDES).choose(["mcat"])
 
 
@@ -86,7 +93,9 @@ def test_trees_without_their_optional_part_are_left_out_and_said(monkeypatch: py
 def parts(available: tuple[str, ...] = EVERYTHING, **model: object) -> dict[str, str]:
     found = known(available, **model)
     others = [spec for spec in found.specs[:-1] if spec.network == "kemm"]
-    return {one.change: one.spec.name for one in ablations(found.main, others, ModelConfig.model_validate(model))}
+    return {
+        one.change: one.spec.name for one in ablations(found.main, others, ModelConfig.model_validate(model))
+    }
 
 
 def test_every_part_of_kemm_is_taken_away_once() -> None:

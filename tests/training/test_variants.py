@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 
 import pytest
 from small_study import refined, small_study
@@ -17,14 +18,19 @@ from kemm.training.variants import VARIANTS, varied
 @pytest.fixture(scope="module")
 def data() -> StudyData:
     study = small_study(30, seed=1, missing=0.3).data
-    staged = refined(("pT", "T2a", "pT2a"), ("grade", "2", "Fuhrman nuclear grade 2"), filler=("fibrous", "capsule"))
+    staged = refined(
+        ("pT", "T2a", "pT2a"), ("grade", "2", "Fuhrman nuclear grade 2"), filler=("fibrous", "capsule")
+    )
     return study.with_reports({0: staged})
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_variant_has_an_identity_of_its_own_and_leaves_all_else(data: StudyData, name: str) -> None:
     found = varied(data, VARIANTS[name])
-    assert found.identity not in (data.identity, *(varied(data, one).identity for one in VARIANTS.values() if one.name != name))
+    assert found.identity not in (
+        data.identity,
+        *(varied(data, one).identity for one in VARIANTS.values() if one.name != name),
+    )
     assert found.cohort is data.cohort
     assert found.genomics is data.genomics
     assert found.slides is data.slides
@@ -61,10 +67,20 @@ def test_pieces_of_a_raw_report_end_where_sentences_do() -> None:
 
 def test_another_background_is_the_least_like_ones_own(data: StudyData) -> None:
     (other,) = varied(data, VARIANTS["other-background"]).background.values()
-    mine = {word for *_, said in data.background["KIRC"].lists() for one in said for word in one.text.lower().split()}
+    mine = {
+        word
+        for *_, said in data.background["KIRC"].lists()
+        for one in said
+        for word in one.text.lower().split()
+    }
 
     def alike(code: str) -> float:
-        words = {word for *_, said in load_background(code).lists() for one in said for word in one.text.lower().split()}
+        words = {
+            word
+            for *_, said in load_background(code).lists()
+            for one in said
+            for word in one.text.lower().split()
+        }
         return len(mine & words) / len(mine | words)
 
     assert other.code != "KIRC"
@@ -78,5 +94,5 @@ def test_shuffled_background_says_the_same_in_other_places(data: StudyData) -> N
         return [[said.text for said in cell] for *_, cell in one.lists()]
 
     assert list(map(len, texts(after))) == list(map(len, texts(before)))
-    assert sorted(sum(texts(after), [])) == sorted(sum(texts(before), []))
+    assert sorted(chain(*texts(after))) == sorted(chain(*texts(before)))
     assert texts(after) != texts(before)

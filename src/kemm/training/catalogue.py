@@ -35,7 +35,7 @@ _SUBJECTS: Final = {
     "all": (("covariates", "report", "genes", "slides"), "all inputs side by side"),
 }
 _VIEWS: Final = {"report": ("report", "fields")}
-_BY_NAME_ONLY: Final[Collection[Method]] = ("forest",)
+_BY_NAME_ONLY: Final[frozenset[Method]] = frozenset({"forest"})
 """Forests say much what boosted trees do, and take longer."""
 
 
