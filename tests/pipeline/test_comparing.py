@@ -39,7 +39,7 @@ def test_a_comparison_leaves_its_records_and_page(compared: tuple[StudyFolder, C
         "models.csv",
         "predictions.parquet",
     ]
-    assert result.page.read_text().startswith("<!doctype html>")
+    assert result.page.read_text().startswith("<!DOCTYPE html>")
 
 
 def test_the_table_has_the_models_asked_for_and_what_they_are_held_against(
@@ -150,10 +150,11 @@ def test_asked_again_nothing_is_trained_and_the_numbers_are_the_same(
 
 def test_two_studies_have_a_mean(done: StudyFolder, tmp_path: Path, kemm: Kemm) -> None:
     other = copy_of(done, tmp_path / "second")
+    other.set(name="second")
     said = kemm("compare", done, other, "--models", "snn", "--workers", 1)
     assert said.code == 0, said.err
     found = json.loads((done / "comparisons/latest/comparison.json").read_text())
-    assert [one["evaluation"]["study"] for one in found["studies"]] == ["study", "second"]
+    assert [one["evaluation"]["study"] for one in found["studies"]] == ["demo", "second"]
     rows = {row["model"]: row for row in found["mean"]}
     first = {
         one["name"]: one["metrics"]["harrell_c"]["value"]
@@ -195,11 +196,12 @@ def test_folds_from_files_cannot_be_repeated(done: StudyFolder, kemm: Kemm) -> N
 
 def test_two_studies_of_one_name_are_refused(study: StudyFolder, kemm: Kemm) -> None:
     said = kemm("compare", study, study)
-    assert "two studies are called 'study'" in said.err
+    assert "two studies are called 'demo': give one of them another name in its study.yaml" in said.err
 
 
 def test_all_faults_of_all_studies_come_at_once(study: StudyFolder, tmp_path: Path, kemm: Kemm) -> None:
     other = copy_of(study, tmp_path / "second")
+    other.set(name="second")
     study.set_cell(1, "case_id", "")
     other.set_cell(2, "case_id", "")
     said = kemm("compare", study, other)
