@@ -72,8 +72,10 @@ def keep_freed_memory() -> None:
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 """Of malloc.h."""
-LARGEST_KEPT_PIECE = 2**30
-"""Bytes; larger pieces, and more that is free at the end of the heap, go back to the system at once."""
+LARGEST_KEPT_PIECE = 2**25
+"""Bytes; larger pieces, and more that is free at the end of the heap, go back to the system at once.
+
+Steps of unlike bags ask for unlike pieces: kept up to 1 GB, they crumbled the heap, and a process grew by gigabytes."""
 
 
 Answer = tuple[Any, Exception | None]
