@@ -60,8 +60,8 @@ def _compute_on_one_thread() -> None:
 
 
 def keep_freed_memory() -> None:
-    """A training step asks for the same large pieces again and again; glibc gives each back to the system, which clears
-    it before it is used anew: a tenth to a fifth of a step's time. Elsewhere nothing is done."""
+    """A training step asks for the same pieces again and again; glibc gives the larger ones back to the system, which
+    clears each before it is used anew. Elsewhere nothing is done."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
