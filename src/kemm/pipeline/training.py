@@ -82,9 +82,9 @@ def train(contexts: Sequence[Crossval], mapper: Mapper, progress: Progress) -> N
         total += len(tasks)
         left += [(place, task) for task in tasks if task not in done]
     networks = [(place, task) for place, task in left if contexts[place].spec(task.model).is_network]
-    for place in sorted({place for place, _ in networks}):
-        for line in describe_memory(contexts[place]):
-            progress.say(line)
+    places = sorted({place for place, _ in networks})
+    for line in dict.fromkeys(line for place in places for line in describe_memory(contexts[place])):
+        progress.say(line)
     work = [
         Placed(place, one)
         for place, context in enumerate(contexts)
