@@ -12,7 +12,6 @@ import torch
 from benchmarks.training.ceilings import DTYPES, Precision
 from benchmarks.training.cohort import Cohort
 from benchmarks.training.peer import CASES_A_STEP, INTERVALS
-from kemm.execution import keep_freed_memory
 from kemm.modalities.slides import SlideBags
 from kemm.model.batch import Inputs, Tokens
 from kemm.model.kemm import ModelConfig, build_kemm
@@ -57,8 +56,7 @@ class Engine:
         scratch.rename(whole)
 
     def prepare(self, cohort: Cohort, folder: Path, device: torch.device) -> None:
-        """Networks side by side, and a small step to warm up, in a process as `kemm run` sets it up."""
-        keep_freed_memory()
+        """Networks side by side, and a small step to warm up."""
         slides = SlideBags(
             np.load(folder / f"{cohort.work.key}-packed.npy", mmap_mode="c"),
             np.concatenate([[0], np.cumsum(cohort.patches)]),

@@ -14,7 +14,7 @@ from kemm.training.boosting import Trees
 from kemm.training.curves import Calibration
 from kemm.training.elastic_net import Design, ElasticNet, fit_elastic_net
 from kemm.training.linear import COVARIATES, GENES, PARTS, Stack, View, ViewKind
-from kemm.training.methods import Method, RiskModel, fit_method, require_method
+from kemm.training.methods import Method, RiskModel, fit_method, is_installed
 from kemm.training.splits import inner_parts
 
 Array = np.ndarray
@@ -298,12 +298,11 @@ def test_another_seed_samples_otherwise(method: Method) -> None:
 def test_without_xgboost_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "xgboost", None)
     views, months, event = study(19, cases=30)
-    require_method("ridge")
-    require_method("elastic-net")
+    assert is_installed("ridge")
+    assert is_installed("elastic-net")
     for method in ("boosting", "forest"):
+        assert not is_installed(method)
         with pytest.raises(UsageError, match=r"need the optional part: pip install 'kemm\[trees\]'"):
-            require_method(method)
-        with pytest.raises(UsageError, match=r"pip install 'kemm\[trees\]'"):
             fit_method(method, views, months, event, seed=0)
 
 

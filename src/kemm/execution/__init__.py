@@ -1,6 +1,6 @@
 """Runs tasks here, on several processes, or on a cluster, through one `map`. Only this package knows an engine."""
 
-from kemm.execution.mapper import Mapper, keep_freed_memory, run_here, settle_process, usable_cores
+from kemm.execution.mapper import Mapper, compute_on_one_thread, run_here, usable_cores
 from kemm.execution.processes import Processes
 from kemm.execution.settings import ExecutionConfig, RayConfig, SlurmConfig, make_mapper
 
@@ -10,9 +10,8 @@ __all__ = [
     "Processes",
     "RayConfig",
     "SlurmConfig",
-    "keep_freed_memory",
+    "compute_on_one_thread",
     "make_mapper",
     "run_here",
-    "settle_process",
     "usable_cores",
 ]

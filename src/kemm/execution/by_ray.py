@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from kemm.core.errors import PartialError, ServiceError, UsageError
-from kemm.execution.mapper import Answer, Result, Task, answer, settle_process, usable_cores
+from kemm.execution.mapper import Answer, Result, Task, answer, compute_on_one_thread, usable_cores
 from kemm.execution.settings import RayConfig
 
 TRIES = 2
@@ -133,7 +133,7 @@ def _work(shared: list[Any], key: str, task: Any) -> Answer:
 
         _KNOWN.clear()
         _KNOWN[key] = ForkingPickler.loads(ray.get(shared[0]))
-    settle_process()
+    compute_on_one_thread()
     function, context = _KNOWN[key]
     return answer(function, context, task)
 

@@ -28,7 +28,7 @@ from typing import Any
 from kemm.core.errors import IntegrityError, PartialError, ServiceError, UsageError
 from kemm.core.files import write_bytes
 from kemm.core.files.output import cannot_write
-from kemm.execution.mapper import Result, Task, answer, settle_process
+from kemm.execution.mapper import Result, Task, answer, compute_on_one_thread
 from kemm.execution.settings import SlurmConfig
 
 TRIES = 2
@@ -211,7 +211,7 @@ def _work(folder: Path, digest: str, name: str) -> None:
     if sha256(work).hexdigest() != digest:
         raise IntegrityError(f"{folder / 'work'} was changed since it was written. Run again.")
     function, context, tasks = ForkingPickler.loads(work)
-    settle_process()
+    compute_on_one_thread()
     for number, task in enumerate(tasks):
         if _take(folder, number, name):
             found = bytes(ForkingPickler.dumps(answer(function, context, task)))

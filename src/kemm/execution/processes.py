@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from kemm.core.errors import PartialError
-from kemm.execution.mapper import Result, Task, answer, run_here, settle_process
+from kemm.execution.mapper import Result, Task, answer, compute_on_one_thread, run_here
 
 SECONDS_TO_END = 5.0
 
@@ -122,7 +122,7 @@ def _work(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # also where it could not be blocked from the start
     threading.Thread(target=_end_with_parent, daemon=True).start()
     function, context = pipe.recv()
-    settle_process()
+    compute_on_one_thread()
     while True:
         task = pipe.recv()
         pipe.send(answer(function, context, task))

@@ -17,7 +17,8 @@ from kemm.core.errors import Faults, UsageError
 from kemm.core.files import locked, read_json, write_frame, write_json, write_text
 from kemm.core.provenance import environment, fingerprint
 from kemm.core.store import Store
-from kemm.execution import Mapper, make_mapper, settle_process
+from kemm.core.study_file import run_folder
+from kemm.execution import Mapper, compute_on_one_thread, make_mapper
 from kemm.modalities.encoders import PRETRAINED
 from kemm.modalities.reports.covariates import with_field_covariates
 from kemm.pipeline.controls import run_controls
@@ -134,8 +135,8 @@ def compare(
             one.plan()
         for one in comparisons:
             one.train()
-        settle_process()
-        held = [one.evaluate(name, folder, every, wanted) for one in comparisons]
+        compute_on_one_thread()
+        held = [one.evaluate(name, folder, every) for one in comparisons]
         mean, ranking = over_cohorts(held)
         comparison = Comparison(studies=[one.record for one in held], mean=mean, ranking=ranking)
         _write(folder, comparison)
@@ -214,7 +215,7 @@ class _StudyComparison:
         train([self.base, *self.variants, *self.repeated], self.mapper, self.progress)
         self.seconds["train"] = round(time.perf_counter() - began, 2)
 
-    def evaluate(self, name: str, folder: Path, studies: Sequence[Study], asked: Asked) -> Held:
+    def evaluate(self, name: str, folder: Path, studies: Sequence[Study]) -> Held:
         """Everything the comparison says of this study, written beside the study."""
         began = time.perf_counter()
         controls = self._controls()
@@ -244,15 +245,16 @@ class _StudyComparison:
             background_author=" ".join(sorted({one.describe() for one in self.inputs.background.values()})),
             started=self.started,
             seconds=self.seconds,
-            command=_command(studies, name, asked),
+            command=_command(studies, name, self.asked),
         )
         own = folder if self.study is studies[0] else self.study.folder / FOLDER / name
         own.mkdir(parents=True, exist_ok=True)
         write_frame(own / "predictions.parquet", frame)
         if controls is not None:
-            run = self.study.folder / "runs" / DEFAULT_RUN
+            run = run_folder(self.study.folder, DEFAULT_RUN)
             if (run / RECORD).is_file():
-                write_tripod(run, controls)
+                with locked(run):
+                    write_tripod(run, controls)
         return hold(
             evaluator,
             evaluation,

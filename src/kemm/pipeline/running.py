@@ -23,13 +23,15 @@ from kemm.core.files import (
 from kemm.core.provenance import environment, fingerprint
 from kemm.core.store import Store
 from kemm.core.study_file import FILE_NAME
-from kemm.execution import Mapper, make_mapper, settle_process
+from kemm.execution import Mapper, compute_on_one_thread, make_mapper
 from kemm.modalities.slides import probe_slides
 from kemm.pipeline.evaluating import evaluate, truth_of
 from kemm.pipeline.inputs import Inputs, look_at_inputs, read_inputs
 from kemm.pipeline.prepare import prepare
 from kemm.pipeline.progress import Progress, Silent
 from kemm.pipeline.runs import (
+    CHECKLIST,
+    CHECKLIST_PAGE,
     DEFAULT_RUN,
     RECORD,
     REPORT,
@@ -146,7 +148,7 @@ class _Run:
         self._timed("train", lambda: train([context], self.mapper, self.progress))
         frame, explained = predictions_of(context), self._explained(context)
         predictions = Predictions(frame, data.cohort, self.inputs.folds)
-        settle_process()  # wherever the tasks ran, what comes of them has the same bytes
+        compute_on_one_thread()  # wherever the tasks ran, what comes of them has the same bytes
         evaluation = self._timed("evaluate", lambda: self._evaluate(data, context, predictions, explained))
         explanation = build_explanation(
             Findings.of(explained),
@@ -256,7 +258,8 @@ class _Run:
         write_json(folder / "evaluation.json", evaluation.model_dump(mode="json"))
         write_json(folder / "explanation.json", explanation.model_dump(mode="json"))
         write_frame(folder / "models.csv", models_frame(evaluation))
-        (folder / REPORT).unlink(missing_ok=True)
+        for page in (REPORT, CHECKLIST, CHECKLIST_PAGE):
+            (folder / page).unlink(missing_ok=True)
         write_json(folder / RECORD, record.model_dump(mode="json"))
         _write_report(folder)
         write_tripod(folder)

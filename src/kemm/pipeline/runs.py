@@ -21,6 +21,7 @@ DEFAULT_RUN = "latest"
 RECORD = "run.json"
 """Written after all other records of a run, and taken away before any of them is written anew."""
 REPORT = "report.html"
+CHECKLIST, CHECKLIST_PAGE = "tripod.json", "tripod.html"
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,10 @@ def models_frame(evaluation: Evaluation) -> pd.DataFrame:
 
 def fingerprint_of(folder: Path) -> str | None:
     """The fingerprint of all that a finished run was made of; None where it is not finished, or damaged."""
-    names = (RECORD, REPORT, "evaluation.json", "explanation.json", "predictions.parquet", "models.csv")
+    names = (
+        *(RECORD, REPORT, CHECKLIST, CHECKLIST_PAGE),
+        *("evaluation.json", "explanation.json", "predictions.parquet", "models.csv"),
+    )
     if not all((folder / name).is_file() for name in names):
         return None
     try:

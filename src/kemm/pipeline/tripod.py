@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from kemm.core.files import write_json, write_text
-from kemm.pipeline.runs import RECORD, read_record, read_run
+from kemm.pipeline.runs import CHECKLIST, CHECKLIST_PAGE, RECORD, read_record, read_run
 from kemm.results.comparison.controls_record import Controls
 from kemm.results.records import RunRecord
 from kemm.results.tripod import fill_checklist, render_checklist
-
-CHECKLIST = "tripod.json"
-PAGE = "tripod.html"
 
 
 def write_tripod(folder: Path, controls: Controls | None = None) -> Path:
@@ -27,5 +24,5 @@ def write_tripod(folder: Path, controls: Controls | None = None) -> Path:
         controls=controls,
     )
     write_json(folder / CHECKLIST, checklist.model_dump(mode="json"))
-    write_text(folder / PAGE, render_checklist(checklist))
-    return folder / PAGE
+    write_text(folder / CHECKLIST_PAGE, render_checklist(checklist))
+    return folder / CHECKLIST_PAGE

@@ -16,7 +16,6 @@ ALIASES: Final = {
     "clinical-cox": CLINICAL,
     "cox": CLINICAL,
     "km": KAPLAN_MEIER,
-    "kemm-without-covariates": "kemm",
     "concat": "concatenation",
     "rsf": "forest-all",
 }

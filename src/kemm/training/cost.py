@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from kemm.core.errors import KemmError
 from kemm.core.files import read_json, write_json
 from kemm.core.store import Store
+from kemm.training.under_way import peak_bytes
 
 KIND = "costs"
 _FILE = "cost.json"
 _OWN_PEAK = Path("/proc/self/clear_refs")
-_STATUS = Path("/proc/self/status")
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,11 @@ class Cost:
 def measuring(resumed: bool) -> Iterator[list[Cost]]:
     """Put the cost of the block into the list that is given."""
     found: list[Cost] = []
-    _forget_peak()
+    is_own = _forget_peak()
     wall, cores = time.perf_counter(), time.process_time()
     yield found
-    found.append(Cost(time.perf_counter() - wall, time.process_time() - cores, _peak(), resumed))
+    peak = peak_bytes() if is_own else None
+    found.append(Cost(time.perf_counter() - wall, time.process_time() - cores, peak, resumed))
 
 
 def keep_cost(store: Store, key: str, cost: Cost, units: int) -> None:
@@ -58,14 +59,10 @@ def read_cost(store: Store, key: str) -> Cost | None:
         return None
 
 
-def _forget_peak() -> None:
-    with suppress(OSError):
-        _OWN_PEAK.write_text("5")
-
-
-def _peak() -> int | None:
+def _forget_peak() -> bool:
+    """Begin the process's peak of memory anew; whether the system lets one."""
     try:
-        lines = _STATUS.read_text().splitlines()
+        _OWN_PEAK.write_text("5")
     except OSError:
-        return None
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
+        return False
+    return True

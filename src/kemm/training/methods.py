@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from kemm.training.boosting import fit_boosting, fit_forest, require_xgboost
+from kemm.training.boosting import fit_boosting, fit_forest
 from kemm.training.elastic_net import fit_elastic_net
 from kemm.training.linear import Stack, View
 
@@ -38,16 +38,6 @@ class RiskModel(Protocol):
 def is_installed(method: Method) -> bool:
     """Whether the optional part that a method needs is there."""
     return method not in TREES or find_spec("xgboost") is not None
-
-
-def require_method(method: Method) -> None:
-    """Refuse a method whose optional part is not installed, before anything is computed.
-
-    Raises:
-        UsageError: it is not.
-    """
-    if method in TREES:
-        require_xgboost()
 
 
 def fit_method(

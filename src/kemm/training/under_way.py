@@ -50,7 +50,8 @@ class Training:
     """Of those so far, mean; None in the first."""
     phase: Literal["begins", "trains", "predicts"] = "begins"
     peak_bytes: int | None = None
-    """Most memory the process has had, mapped files it has touched included; None where the system does not tell."""
+    """Most memory the process has had since the work began, mapped files it has touched included; None where the system
+    does not tell."""
     beat: int = 0
     """Counts how often it was written."""
 

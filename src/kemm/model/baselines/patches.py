@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from kemm.model.attention import GatedPooling
 from kemm.model.batch import Bags, Tokens
+from kemm.model.pooling import adapt
 
 
 class CaseDropout(nn.Module):
@@ -44,29 +45,12 @@ class PatchLayer(nn.Module):
     def forward(self, bags: Bags) -> Tokens:
         """Tokens of the networks' width; zero where there is no patch."""
         width, features = self.project.weight.shape[-2:]
-        weight = self.project.weight.reshape(-1, width, features)
-        bias = self.project.bias.reshape(-1, width)
-        if bags.mean is not None and bags.scale is not None:
-            weight = weight / bags.scale[:, None]
-            bias = bias - torch.einsum("mf,mwf->mw", bags.mean.expand(len(weight), -1), weight)
-        precision = torch.bfloat16 if bags.precision == torch.bfloat16 else weight.dtype
-        weight = weight.to(precision)
-        cases, longest = bags.cases, max(1, *bags.lengths)
-        each = len(cases) // len(weight)
-        of: dict[int, list[int]] = {}
-        for case, bag in enumerate(cases):
-            if bag >= 0:
-                of.setdefault(bag, []).append(case)
-        made = [bias.new_zeros(longest, width)] * len(cases)
-        for bag, some in of.items():
-            patches = bags.patches[bag].to(precision)
-            # Each bag once for all networks that look at it.
-            members = [case // each for case in some]
-            products = (patches @ weight[members].flatten(0, 1).T).to(bias.dtype).split(width, dim=1)
-            for case, member, product in zip(some, members, products, strict=True):
-                values = torch.relu(product + bias[member])
-                made[case] = nn.functional.pad(values, (0, 0, 0, longest - len(patches)))
-        return Tokens(self.dropout(torch.stack(made)), present(bags))
+        weight, bias = (
+            self.project.weight.reshape(-1, width, features).mT,
+            self.project.bias.reshape(-1, width),
+        )
+        projected = adapt(bags, weight, bias, linear=True)
+        return Tokens(self.dropout(torch.relu(projected.values)), projected.present)
 
 
 class PooledPatches(nn.Module):
@@ -81,11 +65,3 @@ class PooledPatches(nn.Module):
         """The vector; zero for a case without slides."""
         vector: Tensor = self.pooling(self.layer(bags))
         return vector
-
-
-def present(bags: Bags) -> Tensor:
-    """Where a case has a patch, (case, patch), padded to the largest bag."""
-    lengths = [bags.lengths[bag] if bag >= 0 else 0 for bag in bags.cases]
-    device = bags.patches[0].device
-    places = torch.arange(max(1, *bags.lengths), device=device)
-    return places < torch.tensor(lengths, device=device)[:, None]
