@@ -44,8 +44,9 @@ def _print_study(console: Console, study: StudyComparison) -> None:
     if study.ablation_differences:
         console.print()
         console.print(_ablations(study), highlight=False)
-    for one in study.left_out:
-        console.print(f"[dim]left out: {escape(titles[one.model])}, {escape(one.reason)}[/]", highlight=False)
+    for reason in dict.fromkeys(one.reason for one in study.left_out):
+        names = ", ".join(titles[one.model] for one in study.left_out if one.reason == reason)
+        console.print(f"[dim]left out: {escape(names)}; {escape(reason)}[/]", highlight=False)
     _print_alarms(console, study, titles)
 
 
