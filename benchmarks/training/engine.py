@@ -56,7 +56,7 @@ class Engine:
         scratch.rename(whole)
 
     def prepare(self, cohort: Cohort, folder: Path, device: torch.device) -> None:
-        """Networks side by side, and a small step to warm up."""
+        """Networks side by side, and an epoch on a few patches of each patient to warm up."""
         slides = SlideBags(
             np.load(folder / f"{cohort.work.key}-packed.npy", mmap_mode="c"),
             np.concatenate([[0], np.cumsum(cohort.patches)]),
@@ -70,8 +70,9 @@ class Engine:
         self.stacks = [Together(some, Optimiser(2e-4, 1e-5), device) for some in groups]
         self.order = list(range(len(cohort)))
         self.steps = max(1, round(len(cohort) * (1 - 1 / cohort.work.folds) / CASES_A_STEP))
+        # In steps as large as those that are timed: one of all patients would need memory that training never does.
         for stack in self.stacks:
-            stack.epoch(0, self.order, 1, patches=16, token_dropout=0.0)
+            stack.epoch(0, self.order, self.steps, patches=16, token_dropout=0.0)
 
     def epoch(self) -> None:
         """Every network trains on every patient of its training part, on all patches."""

@@ -207,6 +207,8 @@ def test_the_histologic_type_is_a_standard_term(sentence: str, value: str | None
         ("AJCC stage: pTlc pNla pMO", "pT", "T1c"),
         ("AJCC stage: pTlc pNla pMO", "pN", "N1a"),
         ("AJCC stage: pTlc pNla pMO", "pM", "M0"),
+        ("Regional lymph nodes (pN): NO", "pN", "N0"),
+        ("AJCC: pT2 NO MX", "pN", "N0"),
         ("ypT2 N0(i-)(sn) M0", "pN", "N0"),
         ("pT1c pN1(mi)", "pN", "N1mi"),
         ("T Stage: 2 N Stage: 0 M Stage: 0", "pT", "T2"),

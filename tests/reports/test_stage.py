@@ -61,6 +61,10 @@ TOLD = [
     "Dukes' stage C2",
     "Modified Astler-Coller C1",
     "Masaoka stage II",
+    "stage cIIA",
+    "Stage at diagnosis: IIIB",
+    "American Joint Committee on Cancer: IIIA",
+    "stage/prognostic group: IIA",
     "Ann Arbor stage IIE",
     "early-stage",
 ]
@@ -118,6 +122,10 @@ def test_words_beside_a_stage_stay(alike: str) -> None:
         "block A1",
         "2 of 13 nodes positive",
         "5.5 cm in greatest dimension",
+        "stage 1 of the procedure",
+        "stage 2 reconstruction",
+        "lymph nodes: No metastatic carcinoma",
+        "Regional lymph nodes: no tumor (0/12)",
     ],
 )
 def test_what_only_looks_like_a_stage_stays(innocent: str) -> None:

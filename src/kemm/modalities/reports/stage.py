@@ -16,7 +16,7 @@ from kemm.modalities.reports.deidentify import MASK
 from kemm.modalities.reports.fields import FIELDS
 from kemm.modalities.reports.layout import Layout
 from kemm.modalities.reports.refiner import RefinedReport
-from kemm.modalities.reports.rules.staging import TABLE
+from kemm.modalities.reports.rules.staging import NOT_OF_WORK, TABLE
 from kemm.modalities.reports.rules.unassessed import SAID
 
 STAGE_FIELDS = ("pT", "pN", "pM", "stage_group", "masaoka_stage")
@@ -52,19 +52,20 @@ _NAMED = re.compile(
     r"|(?<![a-z0-9])t ?[:=] ?[0-4x][a-d]?[ ,;/]{1,3}n ?[:=] ?[0-3x][a-c]?(?:[ ,;/]{1,3}m ?[:=] ?[01x])?(?![a-z0-9])"
 )
 _NUMBER = r"(?:iv|[il1|]{1,3}|[0-4x]|one|two|three|four)"
-_STEP = rf"{_NUMBER}(?: ?[a-e](?:[1-3]|[il]{{1,2}})?)?(?![a-z0-9])"
+_STEP = rf"[cpy]{{0,2}}{_NUMBER}(?: ?[a-e](?:[1-3]|[il]{{1,2}})?)?(?![a-z0-9])"
 _STEPS = rf"{_STEP}(?: ?(?:-|/|to|or|and|&) ?(?:{_STEP}|[a-c](?![a-z0-9])))?(?!\.\d)(?! ?(?:[cm]m\b|%))"
 _ABOUT = (
-    r"(?:[ ,]{1,2}(?:is|was|of|as|at least|figo|ajcc|uicc|tnm|who|masaoka|koga|dukes'?|pathologic\w*|clinical\w*"
+    r"(?:[ ,/]{1,2}(?:is|was|of|as|at least|figo|ajcc|uicc|tnm|who|masaoka|koga|dukes'?|pathologic\w*|clinical\w*"
     r"|anatomic\w*|prognostic|overall|final|group\w*|system|classification|stag(?:e|ing)|modified|disease"
+    r"|at (?:diagnosis|presentation|surgery|resection)"
     r"|[5-9](?:th|st)|eighth|seventh|sixth|ed(?:ition|n)?|\(?(?:19|20)\d\d\)?)\.?){0,6}"
     r"(?: ?\([^()\n]{0,40}\))?"
 )
 _SEPARATOR = r" {0,3}(?:[:=,-]|\. (?=[il|]{2}|i ?[a-c]?\b|iv))? {0,3}(?:stage )?"
 # A scan may lose the first letter.
-_GROUP = re.compile(rf"(?<![a-z])[pc]?s?tag(?:es?|ing){_ABOUT}{_SEPARATOR}{_STEPS}")
+_GROUP = re.compile(rf"(?<![a-z])[pc]?s?tag(?:es?|ing){_ABOUT}{_SEPARATOR}{_STEPS}{NOT_OF_WORK}")
 _SYSTEM = re.compile(
-    rf"\b(?:figo|ajcc|uicc|tnm|masaoka(?: ?-? ?koga)?|ann arbor)(?! grade){_ABOUT}{_SEPARATOR}{_STEPS}"
+    rf"\b(?:figo|ajcc|american joint (?:committee|commission)(?: on cancer)?|uicc|tnm|masaoka(?: ?-? ?koga)?|ann arbor)(?! grade){_ABOUT}{_SEPARATOR}{_STEPS}"
     r"|\b(?:dukes?'?s?'?|(?:modified )?astler ?-? ?coller|bclc)"
     rf"{_ABOUT}{_SEPARATOR}[a-d][1-3]?(?![a-z0-9])"
 )

@@ -40,7 +40,11 @@ _LABEL_T = re.compile(_LABEL.format(letter="t") + r"(?:is|[0-4x])(?:[a-d])?(?![a
 _LABEL_N = re.compile(_LABEL.format(letter="n") + r"[0-3x](?:mi|[a-d])?(?![a-z0-9])")
 _LABEL_M = re.compile(_LABEL.format(letter="m") + r"[01x](?:[a-c])?(?![a-z0-9])")
 _NAMED_T = re.compile(rf"\bprimary tumor\s?(?:\(p?t\))?\s?[:=]\s?p?{_T_LOOSE}(?![a-z0-9])")
-_NAMED_N = re.compile(rf"\b(?:regional )?lymph nodes\s?(?:\(p?n\))?\s?[:=]\s?p?{_N_LOOSE}(?![a-z0-9])")
+# "Lymph nodes: No metastatic carcinoma" is a finding, no misread N0.
+_NO_NEGATION = r"(?!no\b\W{1,3}(?!p?m ?[01xilo]\b)[a-z]{2})"
+_NAMED_N = re.compile(
+    rf"\b(?:regional )?lymph nodes\s?(?:\(p?n\))?\s?[:=]\s?{_NO_NEGATION}p?{_N_LOOSE}(?![a-z0-9])"
+)
 _NAMED_M = re.compile(rf"\bdistant metastas[ie]s\s?(?:\(p?m\))?\s?[:=]\s?p?{_M_LOOSE}(?![a-z0-9])")
 
 # Tables of specimen banks: the names of the columns, then a row of bare figures for grade, T, N and M.
@@ -56,7 +60,7 @@ _T_VALUE = re.compile(
 )
 _N_VALUE = re.compile(
     r"(?:(?<![a-z])[yra]{0,2}p[ (]{0,2}|(?<=ajcc)p|(?<=[0-9x])p?|(?<=[0-9][a-d])p?"
-    rf"|(?<![a-z]))n{_NO_NERVE}"
+    rf"|(?<![a-z]){_NO_NEGATION})n{_NO_NERVE}"
     r"\s{0,2}([0-3xilo])(?![0-9])(?:\s?(mi|[a-d])(?![a-z])|\s?\((mi)\))?(?![a-ln-z])"
 )
 _M_VALUE = re.compile(
@@ -134,11 +138,16 @@ def find_m(layout: Layout) -> Iterator[Candidate]:
     yield from _find(layout, (_CLUSTER, _N_M, _LONE_M, _LABEL_M, _NAMED_M, TABLE))
 
 
+# "Stage 1 of the procedure", "stage 2 reconstruction"
+NOT_OF_WORK = (
+    r"(?! (?:of|in) (?:the|this|a|her|his) \w{0,12} ?(?:procedure|operation|surgery|reconstruction|repair|protocol|study|process)"
+    r"| (?:procedure|operation|surgery|reconstruction|repair|revision)\b)"
+)
 _ROMAN = r"(?:iv|i{1,3}|[il]{2,3}|i|[1-4])"
 _GROUP = re.compile(
     r"(?<!t )(?<!n )(?<!m )(?<!masaoka )(?<!koga )(?:(?P<figo>figo)(?: (?!grade)\w{1,20}){0,2}?(?! grade) ?(?:stage)?|\bstage(?: group(?:ing)?)?)"
     r"(?:\s?\([^()]{0,40}\))?(?:\s(?:is|group(?:ing)?|figo|ajcc))?\s{0,2}[:=-]?\s{0,3}"
-    rf"(?:stage\s)?(?P<stage>{_ROMAN})\s?(?P<sub>[abc][1-3]?)?(?![a-z0-9])(?!\.\d)(?!\s?[/x%])"
+    rf"(?:stage\s)?(?P<stage>{_ROMAN})\s?(?P<sub>[abc][1-3]?)?(?![a-z0-9])(?!\.\d)(?!\s?[/x%]){NOT_OF_WORK}"
 )
 
 
