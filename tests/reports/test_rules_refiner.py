@@ -209,6 +209,8 @@ def test_the_histologic_type_is_a_standard_term(sentence: str, value: str | None
         ("AJCC stage: pTlc pNla pMO", "pM", "M0"),
         ("Regional lymph nodes (pN): NO", "pN", "N0"),
         ("AJCC: pT2 NO MX", "pN", "N0"),
+        ("Regional lymph nodes: NO: no regional lymph node metastasis", "pN", "N0"),
+        ("Lymph nodes: No metastatic carcinoma", "pN", None),
         ("ypT2 N0(i-)(sn) M0", "pN", "N0"),
         ("pT1c pN1(mi)", "pN", "N1mi"),
         ("T Stage: 2 N Stage: 0 M Stage: 0", "pT", "T2"),

@@ -52,7 +52,7 @@ _NAMED = re.compile(
     r"|(?<![a-z0-9])t ?[:=] ?[0-4x][a-d]?[ ,;/]{1,3}n ?[:=] ?[0-3x][a-c]?(?:[ ,;/]{1,3}m ?[:=] ?[01x])?(?![a-z0-9])"
 )
 _NUMBER = r"(?:iv|[il1|]{1,3}|[0-4x]|one|two|three|four)"
-_STEP = rf"[cpy]{{0,2}}{_NUMBER}(?: ?[a-e](?:[1-3]|[il]{{1,2}})?)?(?![a-z0-9])"
+_STEP = rf"(?:[cpy]{{1,2}}(?=i|[1-4]))?{_NUMBER}(?: ?[a-e](?:[1-3]|[il]{{1,2}})?)?(?![a-z0-9])"
 _STEPS = rf"{_STEP}(?: ?(?:-|/|to|or|and|&) ?(?:{_STEP}|[a-c](?![a-z0-9])))?(?!\.\d)(?! ?(?:[cm]m\b|%))"
 _ABOUT = (
     r"(?:[ ,/]{1,2}(?:is|was|of|as|at least|figo|ajcc|uicc|tnm|who|masaoka|koga|dukes'?|pathologic\w*|clinical\w*"

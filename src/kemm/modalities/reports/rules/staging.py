@@ -40,8 +40,8 @@ _LABEL_T = re.compile(_LABEL.format(letter="t") + r"(?:is|[0-4x])(?:[a-d])?(?![a
 _LABEL_N = re.compile(_LABEL.format(letter="n") + r"[0-3x](?:mi|[a-d])?(?![a-z0-9])")
 _LABEL_M = re.compile(_LABEL.format(letter="m") + r"[01x](?:[a-c])?(?![a-z0-9])")
 _NAMED_T = re.compile(rf"\bprimary tumor\s?(?:\(p?t\))?\s?[:=]\s?p?{_T_LOOSE}(?![a-z0-9])")
-# "Lymph nodes: No metastatic carcinoma" is a finding, no misread N0.
-_NO_NEGATION = r"(?!no\b\W{1,3}(?!p?m ?[01xilo]\b)[a-z]{2})"
+# "Lymph nodes: No metastatic carcinoma" is a finding, no misread N0; "NO: no metastasis" and "NO MX" are.
+_NO_NEGATION = r"(?!no\b(?:\s{1,3}|\.\s)(?!p?m ?[01xilo]\b)[a-z]{2})"
 _NAMED_N = re.compile(
     rf"\b(?:regional )?lymph nodes\s?(?:\(p?n\))?\s?[:=]\s?{_NO_NEGATION}p?{_N_LOOSE}(?![a-z0-9])"
 )
