@@ -25,7 +25,7 @@ def diagnose() -> list[str]:
     lines = [f"{name:14} {version}" for name, version in environment().items()]
     lines.append(f"{'cores':14} {usable_cores()}")
     if torch.cuda.is_available():
-        lines.append(f"{'device':14} {torch.cuda.get_device_name()} (training uses the CPU)")
+        lines.append(f"{'device':14} {torch.cuda.get_device_name()}")
     else:
         lines.append(f"{'device':14} CPU")
     for module, (extra, what) in OPTIONAL.items():

@@ -92,6 +92,10 @@ class Bags:
         there = [bag >= 0 and len(self.patches[bag]) > 0 for bag in self.cases]
         return torch.tensor(there, dtype=torch.bool, device=self.patches[0].device)
 
+    def kind(self, weight: Tensor) -> torch.dtype:
+        """Of products with patches: bfloat16 where that is their precision, else the weights' own."""
+        return torch.bfloat16 if self.precision == torch.bfloat16 else weight.dtype
+
     def to(self, device: torch.device) -> Bags:
         """The same on another device."""
         return replace(

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from kemm.model.batch import Bags, Tokens
+from kemm.model.pooling_at_once import fits, pool_at_once
 
 LARGEST_SCORES = 2**25
 """Scores that are held at once: rows of queries that look at one bag are taken in groups below it."""
@@ -53,6 +54,8 @@ def pool(
         there = bags.case_present[:, None, None]
         folded: Tensor = (seen @ own + rows[:, None]) * there
         return folded
+    if fits(bags, weight):
+        return pool_at_once(bags, weight, rows, query, kept, linear)
     pooled: Tensor = _Pool.apply(bags, weight, rows, query, kept, linear)  # type: ignore[no-untyped-call]
     return pooled
 
@@ -70,7 +73,7 @@ def adapt(
     Needs memory for the largest bag, times cases, and keeps all of it for the way back.
     """
     weight, rows = _of_features_as_given(bags, weight, bias, kept)
-    kind, longest = _kind(bags, weight), max(1, *bags.lengths)
+    kind, longest = bags.kind(weight), max(1, *bags.lengths)
     lengths = torch.tensor(bags.case_lengths, device=rows.device)
     made = [rows.new_zeros(longest, rows.shape[1])] * len(bags)
     for bag, cases, members in _of_bags(bags, weight.shape[0], weight.shape[2]):
@@ -161,7 +164,7 @@ class _Pool(torch.autograd.Function):
         kept: Tensor | None,
         linear: bool,
     ) -> Tensor:
-        kind = _kind(bags, weight)
+        kind = bags.kind(weight)
         plan, desk = _of_bags(bags, weight.shape[0], weight.shape[2]), _Desk(bags, kind)
         pooled = torch.zeros_like(query)
         before: list[Tensor] = []
@@ -186,7 +189,7 @@ class _Pool(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         weight, bias, query, pooled, kept, *before = ctx.saved_tensors
-        bags, kind = ctx.bags, _kind(ctx.bags, weight)
+        bags, kind = ctx.bags, ctx.bags.kind(weight)
         desk = _Desk(bags, kind)
         to_weight, to_bias = torch.zeros_like(weight), weight.new_zeros(len(bags), weight.shape[2])
         to_query = torch.zeros_like(query)
@@ -226,7 +229,7 @@ class _Look(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, bags: Bags, query: Tensor) -> Tensor:
-        kind = _kind(bags, query)
+        kind = bags.kind(query)
         seen, desk = torch.zeros_like(query), _Desk(bags, kind)
         before: list[Tensor] = []
         kept_bytes = 0
@@ -243,7 +246,7 @@ class _Look(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         query, seen, *before = ctx.saved_tensors
-        bags, kind = ctx.bags, _kind(ctx.bags, query)
+        bags, kind = ctx.bags, ctx.bags.kind(query)
         to_query, desk = torch.zeros_like(query), _Desk(bags, kind)
         for place, (patches, at) in enumerate(_looked_at(bags, desk, query.shape[1])):
             back = gradient[at].to(kind).flatten(0, 1)
@@ -300,11 +303,6 @@ class _Desk:
         for some, place in zip(patches.split(ROWS_HALF_WAY), room.split(ROWS_HALF_WAY), strict=True):
             place.copy_(self.half_way[: len(some)].copy_(some))
         return room
-
-
-def _kind(bags: Bags, weight: Tensor) -> torch.dtype:
-    """Products are of bfloat16 where bags ask for it, else of the weights' precision."""
-    return torch.bfloat16 if bags.precision == torch.bfloat16 else weight.dtype
 
 
 def _attention(asks: Tensor, keys: Tensor) -> Tensor:

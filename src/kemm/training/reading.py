@@ -12,7 +12,9 @@ from torch import Tensor
 
 from kemm.model.batch import Bags, CaseBatch, Tokens
 from kemm.training.features import CaseFeatures
+from kemm.training.resident import resident
 
+CPU = torch.device("cpu")
 BLOCKS = 16
 """Patches are drawn in about so many pieces that lie side by side, each as long as can be: short reads are slow ones."""
 
@@ -78,31 +80,36 @@ class Reader:
             }
         return CaseBatch(tokens, background, None if self.offset is None else self.offset[at], {})
 
-    def slides(self, rows: Sequence[int], patches: int | None, epoch: int | None) -> Bags:
-        """Bags of the cases at rows of the cohort."""
+    def slides(
+        self, rows: Sequence[int], patches: int | None, epoch: int | None, device: torch.device = CPU
+    ) -> Bags:
+        """Bags of the cases at rows of the cohort; on the device where they are held there, else in memory."""
         slides, scaler = self.features.slides, self.features.scaler
         assert slides is not None
         assert scaler is not None
+        held = None if slides.means is None else resident(slides, device, self.precision)
+        whole = torch.from_numpy(slides.features) if held is None else held
         bags = []
         for row in rows:
-            pieces = [slides.features[start:stop] for start, stop in self._pieces(row, patches, epoch)]
-            bags.append(pieces[0] if len(pieces) == 1 else np.concatenate(pieces))
+            pieces = [whole[start:stop] for start, stop in self._pieces(row, patches, epoch)]
+            bags.append(pieces[0] if len(pieces) == 1 else torch.cat(pieces))
         if slides.means is None:
-            measured = tuple(torch.from_numpy(scaler(bag.astype(np.float32))) for bag in bags)
+            measured = tuple(torch.from_numpy(scaler(bag.float().numpy())) for bag in bags)
             return Bags(measured, precision=self.precision, keep=self.keep)
         return Bags(
-            tuple(map(torch.from_numpy, bags)),
+            tuple(bags),
             torch.from_numpy(scaler.mean)[None],
             torch.from_numpy(scaler.scale)[None],
             self.precision,
             self.keep,
         )
 
-    def expect(self, row: int, patches: int | None, epoch: int | None) -> None:
-        """Have a case's patches read from disk meanwhile."""
-        if self.features.slides is not None:
+    def expect(self, row: int, patches: int | None, epoch: int | None, device: torch.device) -> None:
+        """Have a case's patches read from disk meanwhile, if they are not held on the device."""
+        slides = self.features.slides
+        if slides is not None and resident(slides, device, self.precision) is None:
             for start, stop in self._pieces(row, patches, epoch):
-                self.features.slides.expect(start, stop)
+                slides.expect(start, stop)
 
     def _pieces(self, row: int, patches: int | None, epoch: int | None) -> list[tuple[int, int]]:
         """Rows of the packed features, from and to, in their order."""
@@ -120,8 +127,10 @@ def side_by_side(
     rows: Sequence[Sequence[int]],
     patches: int | None,
     epoch: int | None,
+    device: torch.device = CPU,
 ) -> CaseBatch:
-    """One batch for networks side by side: the cases of the first, then of the second, filled up to as many.
+    """One batch, on the device, for networks side by side: the cases of the first, then of the second, filled up to
+    as many.
 
     Bags of encoded slides are read once, whoever looks at them.
     """
@@ -138,17 +147,23 @@ def side_by_side(
         _filled([batch.tokens for batch in batches], most),
         _filled([batch.background for batch in batches], most),
         torch.cat([_fill(offset, most) for offset in offsets]) if offsets else None,
-        {"slides": _shared_bags(shared, rows, patches, epoch)} if shared else _bags_apart(batches, most),
-    )
+        {"slides": _shared_bags(shared, rows, patches, epoch, device)}
+        if shared
+        else _bags_apart(batches, most),
+    ).to(device)
 
 
 def expect(
-    readers: Sequence[CaseReader], rows: Sequence[Sequence[int]], patches: int | None, epoch: int | None
+    readers: Sequence[CaseReader],
+    rows: Sequence[Sequence[int]],
+    patches: int | None,
+    epoch: int | None,
+    device: torch.device = CPU,
 ) -> None:
     """Have the patches of a batch read from disk meanwhile, which `side_by_side` will be asked for next."""
     for reader in _shared(readers)[:1]:
         for row in sorted({row for some in rows for row in some}):
-            reader.expect(row, patches, epoch)
+            reader.expect(row, patches, epoch, device)
 
 
 def _shared(readers: Sequence[CaseReader]) -> list[Reader]:
@@ -162,12 +177,16 @@ def _shared(readers: Sequence[CaseReader]) -> list[Reader]:
 
 
 def _shared_bags(
-    readers: Sequence[Reader], rows: Sequence[Sequence[int]], patches: int | None, epoch: int | None
+    readers: Sequence[Reader],
+    rows: Sequence[Sequence[int]],
+    patches: int | None,
+    epoch: int | None,
+    device: torch.device,
 ) -> Bags:
     most = max(map(len, rows))
     union = sorted({row for some in rows for row in some})
     bag_of = {row: bag for bag, row in enumerate(union)}
-    bags = readers[0].slides(union, patches, epoch)
+    bags = readers[0].slides(union, patches, epoch, device)
     scalers = [one.features.scaler for one in readers]
     return Bags(
         bags.patches,

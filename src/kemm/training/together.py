@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from kemm.model.batch import CaseBatch, Tokens
 from kemm.model.survival_model import SurvivalModel
-from kemm.training.reading import CaseReader, expect, side_by_side
+from kemm.training.reading import CPU, CaseReader, expect, side_by_side
 from kemm.training.stacking import Noise, NotStackable, alone, stack
 
-CPU = torch.device("cpu")
 CLIP = 1.0
 """Largest norm of a network's gradient in a step."""
 PATCHES_AT_ONCE = 2**17
@@ -106,7 +105,8 @@ class Together:
         readers = [one.reader for one in self.learners]
         for step in range(steps):
             if step + 1 < steps:
-                expect(readers, self._rows([part[step + 1] for part in parts]), patches, number)
+                after = self._rows([part[step + 1] for part in parts])
+                expect(readers, after, patches, number, self.device)
             self.noise.at(number * STEPS_AN_EPOCH + step)
             self._step([part[step] for part in parts], number, patches, token_dropout)
         self._write_back()
@@ -118,7 +118,7 @@ class Together:
         self, chosen: Sequence[NDArray[np.int64]], epoch: int, patches: int | None, token_dropout: float
     ) -> None:
         readers, rows = [one.reader for one in self.learners], self._rows(chosen)
-        batch = side_by_side(readers, rows, patches, epoch).to(self.device)
+        batch = side_by_side(readers, rows, patches, epoch, self.device)
         scores = self.body.branch_scores(drop_tokens(batch, token_dropout, self.noise))
         offsets = None if batch.offset is None else batch.offset.chunk(len(chosen))
         total = scores.new_zeros(())
@@ -165,8 +165,9 @@ class Together:
         with torch.no_grad():
             own = [dict(one.model.named_parameters()) for one in self.learners]
             for name, parameter in self.body.named_parameters():
+                values = parameter.to(CPU)
                 for place, parameters in enumerate(own):
-                    parameters[name].copy_(parameter[place] if self.stacked else parameter)
+                    parameters[name].copy_(values[place] if self.stacked else values)
             for head, parameters in zip(self.heads, own, strict=True):
                 for name, parameter in head.named_parameters():
                     parameters[f"head.{name}"].copy_(parameter)
@@ -267,14 +268,14 @@ def predict(
         for (start, stop), after in zip(pieces, [*pieces[1:], None], strict=True):
             part = [some[start:stop] for some in wanted]
             if after is not None:
-                expect(readers, [some[slice(*after)] for some in wanted], None, None)
-            batch = side_by_side(readers, part, None, None)
-            said = body.branch_scores(batch.to(device)).cpu().chunk(len(models))
+                expect(readers, [some[slice(*after)] for some in wanted], None, None, device)
+            batch = side_by_side(readers, part, None, None, device)
+            said = body.branch_scores(batch).cpu().chunk(len(models))
             known = None if batch.offset is None else batch.offset.chunk(len(models))
             for place, some in enumerate(part):
                 scores[place].append(said[place][: len(some)])
                 if known is not None:
-                    offsets[place].append(known[place][: len(some)])
+                    offsets[place].append(known[place][: len(some)].cpu())
             del batch  # else its bags would be held while the next are read
         return [
             _combined(model, torch.cat(own), torch.cat(known) if known else None)

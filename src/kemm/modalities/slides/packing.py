@@ -36,7 +36,7 @@ class PackedSlide:
         return cls(path.stem, len(features), digest[:32])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SlideBags:
     """Patch features of each case: rows offsets[i] to offsets[i + 1] of a packed (patch, width) array."""
 

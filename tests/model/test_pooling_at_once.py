@@ -1,0 +1,80 @@
+"""Pooling of all bags at once, as on a card, against the same thing spelled out; the attention itself is torch's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+import torch
+from made_up_bags import made_up, spelled_out
+from torch import Tensor
+
+from kemm.model import pooling, pooling_at_once
+from kemm.model.batch import Bags
+from kemm.model.pooling import pool
+
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+def bag_by_bag(query: Tensor, hidden: Tensor, queries: Tensor, patches: Tensor, *most: int) -> Tensor:
+    sizes = [(ends[1:] - ends[:-1]).tolist() for ends in (queries, patches)]
+    assert list(map(max, sizes)) == list(most)
+    found = []
+    for asked, own in zip(query.split(sizes[0]), hidden.split(sizes[1]), strict=True):
+        attention = torch.einsum("qmw,pmw->mqp", asked, own).softmax(dim=-1)
+        found.append(torch.einsum("mqp,pmw->qmw", attention, own))
+    return torch.cat(found)
+
+
+@pytest.mark.parametrize(
+    ("linear", "scaled", "dropped", "keep"),
+    list(product((False, True), (False, True), (False, True), (2**29, 1))),
+)
+def test_all_bags_at_once_or_in_groups_are_pooled_as_the_formula_says(
+    linear: bool, scaled: bool, dropped: bool, keep: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bags, weight, bias, query, kept = made_up(2, scaled, dropped)
+    expected = spelled_out(bags, weight, bias, query, kept, linear)
+    upstream = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    wanted = torch.autograd.grad(expected, (weight, bias, query), upstream)
+    monkeypatch.setattr(pooling, "fits", lambda bags, weight: True)
+    monkeypatch.setattr(pooling_at_once, "_flash", bag_by_bag)
+    pooled = pool(replace(bags, keep=keep), weight, bias, query, kept=kept, linear=linear)
+    torch.testing.assert_close(pooled, expected)
+    got = torch.autograd.grad(pooled, (weight, bias, query), upstream)
+    torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_the_processor_takes_bags_one_by_one() -> None:
+    bags, weight, *_ = made_up(2, False, False)
+    assert not pooling_at_once.fits(replace(bags, precision=torch.bfloat16), weight)
+
+
+@GPU
+@pytest.mark.parametrize(("linear", "dropped"), list(product((False, True), (False, True))))
+def test_on_a_card_it_is_the_formula_up_to_rounding(linear: bool, dropped: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    lengths, members, each, rows, width = (300, 1, 0, 2000), 3, 3, 8, 64
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator).double()
+
+    bag_of = (0, 1, 3, 3, 2, 0, 1, -1, 3)
+    bags = Bags(normal(sum(lengths), 96).bfloat16().double().split(lengths), bag_of=bag_of)
+    weights = normal(members, 96, width) / 10, normal(members, width), normal(members * each, rows, width) / 8
+    for one in weights:
+        one.requires_grad_()
+    kept = (2 * (torch.rand(9, 96, generator=generator) < 0.5)).double() if dropped else None
+    expected = spelled_out(bags, *weights, kept, linear)
+    upstream = normal(*expected.shape)
+    wanted = torch.autograd.grad(expected, weights, upstream)
+    sent = replace(
+        bags, patches=tuple(one.bfloat16().cuda() for one in bags.patches), precision=torch.bfloat16
+    )
+    own = [one.detach().float().cuda().requires_grad_() for one in weights]
+    assert pooling_at_once.fits(sent, own[0])
+    pooled = pool(sent, *own, kept=None if kept is None else kept.float().cuda(), linear=linear)
+    got = torch.autograd.grad(pooled, own, upstream.float().cuda())
+    for one, other in zip((pooled, *got), (expected, *wanted), strict=True):
+        assert (one.cpu() - other).norm() < 0.02 * other.norm()
