@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 import torch
-from made_up_bags import BAG_OF, LENGTHS, MEMBERS, made_up, spelled_out
+from made_up_bags import BAG_OF, CASES, LENGTHS, MEMBERS, made_up, spelled_out
 
 from kemm.model import pooling
 from kemm.model.batch import Bags
