@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -84,7 +85,8 @@ def run(
     for what, growth in grown.items():
         print(terminal(growth_table(growth, what)))
     if write is not None:
-        write.write_text(page(wanted, lines, work, rounds, best, launches, grown), encoding="utf-8")
+        told = shlex.join(sys.argv[1:])
+        write.write_text(page(wanted, lines, work, rounds, best, launches, grown, told), encoding="utf-8")
 
 
 def _launches(work: Work, machine: Machine) -> Launches:

@@ -16,7 +16,7 @@ from benchmarks.training.work import Work
 
 HEAD = """# Speed of training
 
-Written by `python -m benchmarks.training --write docs/benchmarks.md`; change the program, not this page.
+Written by `python -m benchmarks.training{asked}`; change the program, not this page.
 """
 BASELINE = """The baseline is this project's own, shaped like the field's code bases: one patient a step, one fold after
 another, a key and a value for every patch, a `.pt` file a slide read at each step. Where the field differs it takes
@@ -32,11 +32,12 @@ def page(
     ceilings: Ceilings,
     launches: Launches,
     growth: Mapping[str, Growth],
+    asked: str = "",
 ) -> str:
-    """All sections, as Markdown; `growth` is by what grows."""
+    """All sections, as Markdown; `growth` is by what grows, `asked` is how the program was called."""
     cohort = make_cohort(work)
     parts = [
-        HEAD,
+        HEAD.format(asked=asked and f" {asked}"),
         f"{ceilings.device}, {ceilings.threads} threads. The second epoch of {work.folds}-fold training (the first also takes "
         "memory from the system, which no later one does): "
         f"{say_sizes(cohort.patches)}, features of width {work.features:,}, adapter of width {work.width}, "
