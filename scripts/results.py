@@ -64,9 +64,6 @@ def table(comparison: Comparison) -> list[str]:
     """Mean C over folds with SD, a row a model, a column a cohort; then the mean over cohorts of C over pairs, and cost."""
     studies = comparison.studies
     rows: dict[str, ModelResult] = {model.name: model for one in studies for model in one.evaluation.models}
-    order = sorted(
-        rows, key=lambda name: -sum(name in [m.name for m in one.evaluation.models] for one in studies)
-    )
     mean = {row.model: row for row in comparison.mean}
     cost = {each.model: 0.0 for one in studies for each in one.costs}
     for one in studies:
@@ -78,7 +75,7 @@ def table(comparison: Comparison) -> list[str]:
         + " | mean, C over pairs (95 %) | core minutes |",
         "|---|" + "---|" * (len(studies) + 2),
     ]
-    for name in sorted(order, key=list(rows).index):
+    for name in rows:
         cells = []
         for one in studies:
             model = next((each for each in one.evaluation.models if each.name == name), None)

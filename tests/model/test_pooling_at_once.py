@@ -46,6 +46,23 @@ def test_all_bags_at_once_or_in_groups_are_pooled_as_the_formula_says(
     torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-6)
 
 
+def test_the_way_back_of_attention_and_nothing_else_is_in_a_fixed_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fixed = []
+
+    def noted(*given: Tensor) -> Tensor:
+        fixed.append(torch.are_deterministic_algorithms_enabled())
+        return bag_by_bag(*given)
+
+    bags, weight, bias, query, _ = made_up(2, False, False)
+    monkeypatch.setattr(pooling, "fits", lambda bags, weight: True)
+    monkeypatch.setattr(pooling_at_once, "_flash", noted)
+    pool(bags, weight, bias, query).sum().backward()
+    assert fixed == [False, True]
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
 def test_the_processor_takes_bags_one_by_one() -> None:
     bags, weight, *_ = made_up(2, False, False)
     assert not pooling_at_once.fits(replace(bags, precision=torch.bfloat16), weight)
@@ -75,6 +92,8 @@ def test_on_a_card_it_is_the_formula_up_to_rounding(linear: bool, dropped: bool)
     own = [one.detach().float().cuda().requires_grad_() for one in weights]
     assert pooling_at_once.fits(sent, own[0])
     pooled = pool(sent, *own, kept=None if kept is None else kept.float().cuda(), linear=linear)
-    got = torch.autograd.grad(pooled, own, upstream.float().cuda())
+    got = torch.autograd.grad(pooled, own, upstream.float().cuda(), retain_graph=True)
+    again = torch.autograd.grad(pooled, own, upstream.float().cuda())
+    assert all(torch.equal(one, other) for one, other in zip(got, again, strict=True))
     for one, other in zip((pooled, *got), (expected, *wanted), strict=True):
         assert (one.cpu() - other).norm() < 0.02 * other.norm()

@@ -6,6 +6,9 @@ The same numbers as `pooling`, up to rounding in bf16.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -63,10 +66,7 @@ def pool_at_once(
             None if kept is None else kept[at].to(kind),
         )
         patches = [bags.patches[bag] for bag in group]
-
-        def compute(*given: Tensor | None, patches: list[Tensor] = patches) -> Tensor:
-            return _pooled(patches, *given, linear=linear)  # type: ignore[arg-type]
-
+        compute = partial(_pooled, patches, linear=linear)
         # What a group makes of its patches is kept for the way back; of several groups it would be too much.
         made = (
             compute(*given)
@@ -108,7 +108,7 @@ def _pooled(
     asked = query.transpose(1, 2).reshape(count * rows, members, width).to(hidden.dtype)
     lengths = [len(one) for one in patches]
     ends = torch.tensor([0, *lengths], device=query.device).cumsum(0).to(torch.int32)
-    seen = _flash(
+    seen: Tensor = _Attended.apply(  # type: ignore[no-untyped-call]
         asked,
         hidden.view(-1, members, width),
         torch.arange(0, count * rows + 1, rows, dtype=torch.int32, device=query.device),
@@ -130,6 +130,38 @@ def _flash(
     pooled = varlen_attn(asked, hidden, hidden, queries, patches, most_queries, most_patches)
     assert isinstance(pooled, Tensor)  # no more was asked for
     return pooled
+
+
+class _Attended(torch.autograd.Function):
+    """`_flash`, with a way back that adds up in a fixed order: else the same seed would not give the same bytes.
+
+    Torch has a setting of the whole process for that; so the way back is computed in here, while it is on.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, hidden: Tensor, *bounds: Any) -> Tensor:
+        ctx.bounds = bounds
+        ctx.save_for_backward(query, hidden)
+        return _flash(query, hidden, *bounds)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+        query, hidden = (one.detach().requires_grad_() for one in ctx.saved_tensors)
+        with torch.enable_grad(), _in_fixed_order():
+            seen = _flash(query, hidden, *ctx.bounds)
+            found = torch.autograd.grad(seen, (query, hidden), gradient)
+        return *found, *[None] * len(ctx.bounds)
+
+
+@contextmanager
+def _in_fixed_order() -> Iterator[None]:
+    before = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warn_only)
 
 
 class _Adapt(torch.autograd.Function):

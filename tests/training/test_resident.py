@@ -1,0 +1,51 @@
+"""Features that stay on a card. What needs no card is tested without one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from kemm.modalities.slides import SlideBags
+from kemm.training import resident as module
+from kemm.training.resident import resident
+
+CPU = torch.device("cpu")
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.fixture
+def slides() -> SlideBags:
+    features = np.random.default_rng(0).normal(size=(7, 4)).astype(np.float16)
+    return SlideBags(features, np.array([0, 3, 3, 7]), means=np.zeros((3, 4), dtype=np.float32))
+
+
+def test_on_a_processor_nothing_is_held(slides: SlideBags) -> None:
+    assert resident(slides, CPU, torch.float32) is None
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_all_rows_are_sent_a_few_at_a_time(
+    slides: SlideBags, kind: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * 7 * 4 * 2, 10**9))
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", 3)
+    sent = module._sent(slides, CPU, kind)
+    assert sent is not None
+    torch.testing.assert_close(sent, torch.from_numpy(slides.features).to(kind), rtol=0, atol=0)
+
+
+def test_what_half_of_the_free_memory_does_not_hold_is_not_sent(
+    slides: SlideBags, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * 7 * 4 * 2 - 1, 10**9))
+    assert module._sent(slides, CPU, torch.float16) is None
+
+
+@GPU
+def test_on_a_card_features_are_sent_once(slides: SlideBags) -> None:
+    card = torch.device("cuda")
+    held = resident(slides, card, torch.float32)
+    assert held is not None
+    assert held.dtype == torch.float16
+    assert resident(slides, card, torch.float32) is held
