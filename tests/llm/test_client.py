@@ -392,7 +392,9 @@ def test_the_budget_is_kept_and_said_to_be_reached(client_of: ClientOf) -> None:
         # A run that goes on counts what is spent; what is journalled costs nothing.
         again, _ = stopped(client_of(server.url, budget=1.0, max_tokens=5, **PRICES), questions(200))
         assert len(server.requests) == sent
-        assert again == found
+        # It ends at the first question without an answer: one that was overtaken may come before the last answered.
+        assert again.items() <= found.items()
+        assert len(again) >= sent - 8
         assert len(all_asked(client_of(server.url, budget=9.0, max_tokens=5, **PRICES), questions(60))) == 60
 
 
