@@ -191,7 +191,17 @@ def attend(
     value: Float[Tensor, "case head token part"],
     present: Bool[Tensor, "case token"],
 ) -> Float[Tensor, "case query width"]:
-    """What each query takes from the tokens that are present, heads side by side; zero where none is.
+    """What each query takes from the tokens that are present, heads side by side; zero where none is."""
+    return attend_by_head(query, key, value, present).transpose(1, 2).flatten(2)
+
+
+def attend_by_head(
+    query: Float[Tensor, "case head query part"],
+    key: Float[Tensor, "case head token part"],
+    value: Float[Tensor, "case head token part"],
+    present: Bool[Tensor, "case token"],
+) -> Float[Tensor, "case head query part"]:
+    """What each query takes from the tokens that are present, by head; zero where none is.
 
     The fused kernel never holds the whole attention matrix: memory does not grow with queries times tokens.
     """
@@ -200,7 +210,7 @@ def attend(
     bias = bias[:, None, None, :].expand(-1, 1, query.shape[2], -1)
     seen = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
     # Among tokens that are all absent the softmax is even; the case has seen nothing.
-    return seen.transpose(1, 2).flatten(2) * present.any(dim=1)[:, None, None]
+    return seen * present.any(dim=1)[:, None, None, None]
 
 
 class GatedPooling(nn.Module):
