@@ -14,6 +14,7 @@ from kemm.model.baselines.patches import PatchLayer
 from kemm.model.baselines.scoring import JointScore
 from kemm.model.baselines.self_normalising import GeneTokens
 from kemm.model.batch import CaseBatch, Inputs, Tokens
+from kemm.model.by_length import scores_by_length
 from kemm.model.heads import SurvivalHead
 from kemm.model.layers import LearnedQueries
 from kemm.model.survival_model import SurvivalModel
@@ -80,6 +81,11 @@ class CMTA(SurvivalModel):
 
     def branch_scores(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
         """What slides and genes say together."""
+        if self.training:
+            return self._scores(batch)
+        return scores_by_length(self._scores, batch, self.patches.members)
+
+    def _scores(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
         slides, patches = self.slide_encoder(self.patches(batch.bags["slides"]))
         genes, groups = self.gene_encoder(self.genes(batch.tokens["genes"]))
         genes_from_slides, _ = self.gene_decoder(self.patches_for_genes(groups, patches))

@@ -64,7 +64,8 @@ def made_again(compute: Callable[..., Tensor], members: int, *given: Tensor) -> 
     """What is computed of cases. Of many tokens it is computed of some cases of each network at a time, and in training
     once more on the way back rather than kept. For what draws no noise, and looks at no other case."""
     if given[0].shape[:2].numel() <= MOST_TOKENS:
-        return compute(*given)
+        made: Tensor = compute(*given)
+        return made
     grouped = [one.unflatten(0, (members, -1)) for one in given]
     each = grouped[0].shape[1]
     step = max(1, MOST_TOKENS // (members * given[0].shape[1]))
@@ -100,7 +101,8 @@ class NearbyValues(nn.Module):
             flat[..., :-1, :].flatten(1, -2) @ first.mT, flat[..., 1:, :].flatten(1, -2), second.mT
         )
         back = summed.view(*rows.shape[:-2], blocks * BLOCK)[..., :tokens]
-        return back.permute(0, 2, 1, 4, 3).flatten(0, 1)
+        nearby: Tensor = back.permute(0, 2, 1, 4, 3).flatten(0, 1)
+        return nearby
 
 
 def band(kernel: Float[Tensor, "row kernel"]) -> Float[Tensor, "row block twice"]:
@@ -110,7 +112,8 @@ def band(kernel: Float[Tensor, "row kernel"]) -> Float[Tensor, "row block twice"
     """
     one_more = nn.functional.pad(kernel, (0, 2 * BLOCK + 1 - KERNEL))
     # Rows one number longer than they are cut begin one place later each.
-    return one_more.repeat(1, BLOCK)[:, : 2 * BLOCK**2].unflatten(1, (BLOCK, 2 * BLOCK))
+    made: Tensor = one_more.repeat(1, BLOCK)[:, : 2 * BLOCK**2].unflatten(1, (BLOCK, 2 * BLOCK))
+    return made
 
 
 def attend_by_landmarks(

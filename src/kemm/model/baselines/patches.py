@@ -42,6 +42,11 @@ class PatchLayer(nn.Module):
         self.project = nn.Linear(features, width)
         self.dropout = CaseDropout(dropout)
 
+    @property
+    def members(self) -> int:
+        """Networks side by side."""
+        return self.project.weight.shape[:-2].numel()
+
     def forward(self, bags: Bags) -> Tokens:
         """Tokens of the networks' width; zero where there is no patch."""
         width, features = self.project.weight.shape[-2:]

@@ -12,6 +12,7 @@ from kemm.model.baselines.patches import PatchLayer
 from kemm.model.baselines.scoring import JointScore
 from kemm.model.baselines.self_normalising import GeneTokens
 from kemm.model.batch import CaseBatch, Inputs, Tokens
+from kemm.model.by_length import scores_by_length
 from kemm.model.heads import SurvivalHead
 from kemm.model.survival_model import SurvivalModel
 
@@ -66,6 +67,11 @@ class SurvPath(SurvivalModel):
 
     def branch_scores(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
         """What slides and genes say together."""
+        if self.training:
+            return self._scores(batch)
+        return scores_by_length(self._scores, batch, self.patches.members)
+
+    def _scores(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
         pathways, patches = self.attention(
             self.pathways(batch.tokens["genes"]), self.patches(batch.bags["slides"])
         )

@@ -11,6 +11,7 @@ from kemm.model.baselines.nystrom import NystromAttention, made_again
 from kemm.model.baselines.patches import PatchLayer
 from kemm.model.baselines.scoring import score_layer
 from kemm.model.batch import CaseBatch, Inputs, Tokens
+from kemm.model.by_length import scores_by_length
 from kemm.model.heads import SurvivalHead
 from kemm.model.layers import LearnedQueries
 from kemm.model.survival_model import SurvivalModel
@@ -111,6 +112,11 @@ class TransMIL(SurvivalModel):
 
     def branch_scores(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
         """What the class token has taken from the patches."""
+        if self.training:
+            return self._scores(batch)
+        return scores_by_length(self._scores, batch, self.patches.members)
+
+    def _scores(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
         patches = self.patches(batch.bags["slides"])
         square, sides = squared(patches)
         tokens = self.first(Tokens.cat([self.asks(len(batch)), square]))
