@@ -142,13 +142,14 @@ class SelfAttention(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.feed_forward = FeedForward(width, dropout)
 
-    def forward(self, tokens: Tokens) -> Tokens:
-        """The tokens, each with what it took from the others. Absent ones are not looked at."""
+    def forward(self, tokens: Tokens, first: int | None = None) -> Tokens:
+        """The first tokens, or all, each with what it took from all others. Absent ones are not looked at."""
         query, key, value = (
             split_heads(part, self.heads) for part in self.project(self.norm(tokens.values)).chunk(3, dim=-1)
         )
-        mixed = self.out(attend(query, key, value, tokens.present))
-        return Tokens(self.feed_forward(tokens.values + self.dropout(mixed)), tokens.present)
+        mixed = self.out(attend(query[:, :, :first], key, value, tokens.present))
+        made = self.feed_forward(tokens.values[:, :first] + self.dropout(mixed))
+        return Tokens(made, tokens.present[:, :first])
 
 
 def back_through_heads(

@@ -32,11 +32,16 @@ class Summary(nn.Module):
         self.layer = SelfAttention(width, heads, dropout)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, tokens: Tokens) -> tuple[Float[Tensor, "case width"], Tokens]:
-        """The class token, zero for a case without tokens; and the tokens, each with what it took from the others."""
-        mixed = self.layer(Tokens.cat([self.class_token(len(tokens.values)), tokens]))
+    def forward(
+        self, tokens: Tokens, *, class_only: bool = False
+    ) -> tuple[Float[Tensor, "case width"], Tokens]:
+        """The class token, zero for a case without tokens; and the tokens, each with what it took from the others: none,
+        where only the class token is asked for."""
+        mixed = self.layer(
+            Tokens.cat([self.class_token(len(tokens.values)), tokens]), 1 if class_only else None
+        )
         values = self.norm(mixed.values)
-        return values[:, 0] * tokens.case_present[:, None], Tokens(values[:, 1:], tokens.present)
+        return values[:, 0] * tokens.case_present[:, None], Tokens(values[:, 1:], mixed.present[:, 1:])
 
     @property
     def members(self) -> int:
@@ -89,7 +94,7 @@ class CMTA(SurvivalModel):
         slides, patches = self.slide_encoder(self.patches(batch.bags["slides"]))
         genes, groups = self.gene_encoder(self.genes(batch.tokens["genes"]))
         genes_from_slides, _ = self.gene_decoder(self.patches_for_genes(groups, patches))
-        slides_from_genes, _ = self.slide_decoder(self.genes_for_patches(patches, groups))
+        slides_from_genes, _ = self.slide_decoder(self.genes_for_patches(patches, groups), class_only=True)
         both = patches.case_present & groups.case_present
         scores: Tensor = self.score(
             _mean(slides, slides_from_genes, both), _mean(genes, genes_from_slides, both)

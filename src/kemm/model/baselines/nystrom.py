@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float
@@ -41,21 +42,25 @@ class NystromAttention(nn.Module):
         self.out = nn.Linear(width, width)
         self.dropout = CaseDropout(dropout)
 
-    def forward(self, tokens: Tokens) -> Tokens:
-        """The tokens, each with what it took from the others. Absent ones are not looked at."""
+    def forward(self, tokens: Tokens, first: int | None = None) -> Tokens:
+        """The first tokens, or all, each with what it took from all others. Absent ones are not looked at."""
         # Kept for the way back, what a layer computes of thousands of tokens would be most of a step's memory.
         members = self.nearby.weight.reshape(-1, self.heads, KERNEL).shape[0]
-        mixed = made_again(self._mixed, members, tokens.values, tokens.present)
-        return Tokens(tokens.values + self.dropout(mixed), tokens.present)
+        mixed = made_again(partial(self._mixed, first), members, tokens.values, tokens.present)
+        return Tokens(tokens.values[:, :first] + self.dropout(mixed), tokens.present[:, :first])
 
     def _mixed(
-        self, values: Float[Tensor, "case token width"], present: Bool[Tensor, "case token"]
-    ) -> Float[Tensor, "case token width"]:
+        self,
+        first: int | None,
+        values: Float[Tensor, "case token width"],
+        present: Bool[Tensor, "case token"],
+    ) -> Float[Tensor, "case first width"]:
         query, key, value = (
             split_heads(part, self.heads) for part in self.project(self.norm(values)).chunk(3, dim=-1)
         )
-        seen = attend_by_landmarks(query, key, value, present, self.landmarks, self.steps)
-        seen = seen + self.nearby(value * present[:, None, :, None])
+        seen = attend_by_landmarks(query, key, value, present, self.landmarks, self.steps, first=first)
+        near = None if first is None else first + KERNEL // 2
+        seen = seen + self.nearby((value * present[:, None, :, None])[:, :, :near])[:, :, :first]
         mixed: Tensor = self.out(seen.transpose(1, 2).flatten(2))
         return mixed
 
@@ -123,10 +128,15 @@ def attend_by_landmarks(
     present: Bool[Tensor, "case token"],
     landmarks: int,
     steps: int,
-) -> Float[Tensor, "case head token part"]:
+    *,
+    first: int | None = None,
+) -> Float[Tensor, "case head first part"]:
     """softmax(Q K̃ᵀ) pinv(softmax(Q̃ K̃ᵀ)) softmax(Q̃ Kᵀ) V, where Q̃ and K̃ are means of segments of tokens.
 
     Exact up to the pseudoinverse where each token is a landmark. Tokens that are present come first.
+
+    Args:
+        first: so many tokens' rows of it are asked for; by default all.
     """
     segment, there = segments(present, landmarks)
     share = segment.to(query.dtype)
@@ -134,7 +144,7 @@ def attend_by_landmarks(
     scores = near_query @ near_key.mT * query.shape[-1] ** -0.5
     between = masked_softmax(scores, there[:, None, None, :]) * there[:, None, :, None]
     from_tokens = attend_by_head(near_query, key, value, present)
-    return attend_by_head(query, near_key, pseudoinverse(between, steps) @ from_tokens, there)
+    return attend_by_head(query[:, :, :first], near_key, pseudoinverse(between, steps) @ from_tokens, there)
 
 
 def _means(

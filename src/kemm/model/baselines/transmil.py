@@ -121,8 +121,9 @@ class TransMIL(SurvivalModel):
         square, sides = squared(patches)
         tokens = self.first(Tokens.cat([self.asks(len(batch)), square]))
         placed = made_again(self.places, self.places.members, tokens.values[:, 1:], square.present, sides)
-        tokens = self.second(Tokens(torch.cat([tokens.values[:, :1], placed], dim=1), tokens.present))
-        seen = self.norm(tokens.values[:, :1]) * patches.case_present[:, None, None]
+        # Of the last layer only the class token is asked for.
+        last = self.second(Tokens(torch.cat([tokens.values[:, :1], placed], dim=1), tokens.present), first=1)
+        seen = self.norm(last.values) * patches.case_present[:, None, None]
         scores: Tensor = self.score(seen)
         return scores
 
