@@ -179,9 +179,12 @@ def pseudoinverse(matrix: Float[Tensor, "*batch n n"], steps: int) -> Float[Tens
     """
     absolute = matrix.abs()
     norms = absolute.sum(dim=-1).amax(dim=-1) * absolute.sum(dim=-2).amax(dim=-1)
-    inverse = matrix.mT / norms.clamp(min=torch.finfo(matrix.dtype).tiny)[..., None, None]
+    start = matrix.mT / norms.clamp(min=torch.finfo(matrix.dtype).tiny)[..., None, None]
+    # The matrix with its sign changed: then all terms are added, and sums go into products.
+    inverse, turned = start.flatten(0, -3), -matrix.flatten(0, -3)
     once = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
     for _ in range(steps):
-        product = matrix @ inverse
-        inverse = inverse @ (13 * once - product @ (15 * once - product @ (7 * once - product))) / 4
-    return inverse
+        product = turned @ inverse
+        inner = torch.baddbmm(15 * once, product, product + 7 * once)
+        inverse = inverse @ (torch.baddbmm(13 * once, product, inner) / 4)
+    return inverse.view_as(matrix)
