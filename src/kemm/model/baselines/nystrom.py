@@ -59,8 +59,8 @@ class NystromAttention(nn.Module):
             split_heads(part, self.heads) for part in self.project(self.norm(values)).chunk(3, dim=-1)
         )
         seen = attend_by_landmarks(query, key, value, present, self.landmarks, self.steps, first=first)
-        near = None if first is None else first + KERNEL // 2
-        seen = seen + self.nearby((value * present[:, None, :, None])[:, :, :near])[:, :, :first]
+        near = slice(None if first is None else first + KERNEL // 2)
+        seen = seen + self.nearby(value[:, :, near] * present[:, None, near, None])[:, :, :first]
         mixed: Tensor = self.out(seen.transpose(1, 2).flatten(2))
         return mixed
 
