@@ -10,14 +10,12 @@ from kemm.model.attention import SelfAttention
 from kemm.model.baselines.baseline import Baseline, BaselinesConfig
 from kemm.model.baselines.carried_loss import carrying
 from kemm.model.baselines.co_attention import CoAttention
-from kemm.model.baselines.patches import PatchLayer
+from kemm.model.baselines.patches import PatchLayer, PatchNetwork
 from kemm.model.baselines.scoring import JointScore
 from kemm.model.baselines.self_normalising import GeneTokens
 from kemm.model.batch import CaseBatch, Inputs, Tokens
-from kemm.model.by_length import scores_by_length
 from kemm.model.heads import SurvivalHead
 from kemm.model.layers import LearnedQueries
-from kemm.model.survival_model import SurvivalModel
 
 ALIGNMENT = 1.0
 """Weight of the alignment loss beside the survival loss."""
@@ -50,7 +48,7 @@ class Summary(nn.Module):
         return shape[0] if len(shape) == 3 else 1
 
 
-class CMTA(SurvivalModel):
+class CMTA(PatchNetwork):
     """Each modality is encoded, and translated into the other.
 
     patches ─► encoder ─┬─► slides ───────────────────────────────────────────────────┐
@@ -84,13 +82,8 @@ class CMTA(SurvivalModel):
         self.slide_decoder = Summary(width, heads, 0.0)
         self.score = JointScore(2 * width, width, dropout, head)
 
-    def branch_scores(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
+    def scores_of(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
         """What slides and genes say together."""
-        if self.training:
-            return self._scores(batch)
-        return scores_by_length(self._scores, batch, self.patches.members)
-
-    def _scores(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
         slides, patches = self.slide_encoder(self.patches(batch.bags["slides"]))
         genes, groups = self.gene_encoder(self.genes(batch.tokens["genes"]))
         genes_from_slides, _ = self.gene_decoder(self.patches_for_genes(groups, patches))

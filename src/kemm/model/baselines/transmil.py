@@ -8,13 +8,11 @@ from torch import Tensor, nn
 
 from kemm.model.baselines.baseline import Baseline, BaselinesConfig
 from kemm.model.baselines.nystrom import NystromAttention, made_again
-from kemm.model.baselines.patches import PatchLayer
+from kemm.model.baselines.patches import PatchLayer, PatchNetwork
 from kemm.model.baselines.scoring import score_layer
 from kemm.model.batch import CaseBatch, Inputs, Tokens
-from kemm.model.by_length import scores_by_length
 from kemm.model.heads import SurvivalHead
 from kemm.model.layers import LearnedQueries
-from kemm.model.survival_model import SurvivalModel
 
 
 class PyramidEncoding(nn.Module):
@@ -73,7 +71,7 @@ def _kernel(width: int, side: int) -> nn.Parameter:
     return nn.Parameter(torch.empty(width, side, side).uniform_(-1 / side, 1 / side))
 
 
-class TransMIL(SurvivalModel):
+class TransMIL(PatchNetwork):
     """Transformer-based correlated multiple instance learning.
 
     patches ─► linear, ReLU ─► squared ─► + class token ─► attention ─► PPEG ─► attention ─► norm ─► class token ─► score
@@ -111,13 +109,8 @@ class TransMIL(SurvivalModel):
         self.norm = norm
         self.score = score
 
-    def branch_scores(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
+    def scores_of(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
         """What the class token has taken from the patches."""
-        if self.training:
-            return self._scores(batch)
-        return scores_by_length(self._scores, batch, self.patches.members)
-
-    def _scores(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
         patches = self.patches(batch.bags["slides"])
         square, sides = squared(patches)
         tokens = self.first(Tokens.cat([self.asks(len(batch)), square]))
