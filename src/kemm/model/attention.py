@@ -12,6 +12,12 @@ from kemm.model.batch import Bags, Tokens
 from kemm.model.layers import Adapter
 from kemm.model.pooling import looks, pool
 
+VECTOR = 16
+"""Tokens that the fused kernel takes at once on a processor; those left over it takes one by one, each as slowly as all
+of these."""
+COPY = 4
+"""What a token costs that is copied, measured in tokens that one query looks at one by one."""
+
 
 class KECM(nn.Module):
     """Evidence for each statement of knowledge, from the tokens of one modality.
@@ -206,12 +212,32 @@ def attend_by_head(
 
     The fused kernel never holds the whole attention matrix: memory does not grow with queries times tokens.
     """
+    key, value, present = _in_whole_vectors(query.shape[2], key, value, present)
     lowest = torch.finfo(query.dtype).min
     bias = torch.zeros_like(present, dtype=query.dtype).masked_fill(~present, lowest)
     bias = bias[:, None, None, :].expand(-1, 1, query.shape[2], -1)
     seen = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
     # Among tokens that are all absent the softmax is even; the case has seen nothing.
     return seen * present.any(dim=1)[:, None, None, None]
+
+
+def _in_whole_vectors(
+    queries: int,
+    key: Float[Tensor, "case head token part"],
+    value: Float[Tensor, "case head token part"],
+    present: Bool[Tensor, "case token"],
+) -> tuple[
+    Float[Tensor, "case head filled part"],
+    Float[Tensor, "case head filled part"],
+    Bool[Tensor, "case filled"],
+]:
+    """The same with absent tokens behind, where a processor would spend more on tokens one by one than on the copy."""
+    tokens = present.shape[1]
+    over = tokens % VECTOR
+    if key.device.type != "cpu" or queries * over <= COPY * tokens:
+        return key, value, present
+    pad, behind = nn.functional.pad, VECTOR - over
+    return pad(key, (0, 0, 0, behind)), pad(value, (0, 0, 0, behind)), pad(present, (0, behind))
 
 
 class GatedPooling(nn.Module):
