@@ -7,7 +7,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kemm.model.attention import KECM, GatedEvidence, GatedPooling, OneToken, SelfAttention, masked_softmax
+from kemm.model import attention
+from kemm.model.attention import (
+    KECM,
+    GatedEvidence,
+    GatedPooling,
+    OneToken,
+    SelfAttention,
+    attend_by_head,
+    masked_softmax,
+)
 from kemm.model.batch import Tokens
 
 WIDTH, HEADS = 8, 2
@@ -198,6 +207,29 @@ def test_self_attention_lets_present_tokens_see_one_another() -> None:
     changed[0, 2] += torch.linspace(-3, 3, WIDTH)
     moved = (layer(tokens).values - layer(Tokens(changed, tokens.present)).values).abs()
     assert moved[0, 0].max() > 1e-3
+
+
+@pytest.mark.parametrize("tokens", [3, 16, 19, 40])
+@pytest.mark.parametrize("copy", [0, 4, math.inf])
+def test_attention_is_a_softmax_however_many_tokens_are_taken_at_once(
+    tokens: int, copy: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "COPY", copy)
+    generator = torch.Generator().manual_seed(tokens)
+    query, key, value = (
+        torch.randn(3, HEADS, count, 4, generator=generator).requires_grad_()
+        for count in (20, tokens, tokens)
+    )
+    present = torch.rand(3, tokens, generator=generator) < 0.6
+    present[0], present[1] = True, False
+    seen = attend_by_head(query, key, value, present)
+    by_hand = masked_softmax(query @ key.mT / 2, present[:, None, None]) @ value
+    torch.testing.assert_close(seen, by_hand)
+    for own, hand in zip(
+        *(torch.autograd.grad(made.square().sum(), (query, key, value)) for made in (seen, by_hand)),
+        strict=True,
+    ):
+        torch.testing.assert_close(own, hand, atol=1e-5, rtol=1e-4)
 
 
 def each_alone(pooling: GatedPooling, tokens: Tokens) -> np.ndarray:

@@ -23,6 +23,7 @@ from small_batches import (
 )
 from torch import Tensor, nn
 
+from kemm.model import by_length
 from kemm.model.batch import Bags, CaseBatch, Tokens
 from kemm.model.kemm import KEMM, ModelConfig, build_kemm, count_parameters
 from kemm.model.layers import Adapter
@@ -235,6 +236,26 @@ def in_bags(cases: CaseBatch) -> CaseBatch:
     )
     others = {name: one for name, one in cases.tokens.items() if name != "slides"}
     return CaseBatch(others, cases.background, cases.offset, {"slides": bags})
+
+
+@pytest.mark.parametrize("change", [{"two_way": True}, {"evidence": "gated"}])
+def test_patches_that_are_padded_are_predicted_in_groups_of_a_length(
+    change: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = awake(network(ModelConfig(**SMALL).model_copy(update=change)))
+    cases = batch(4, EVERYTHING, missing=[(), ("slides",), ("report",), ("slides", "genes")])
+    cases.tokens["slides"].present[0, 2:] = False
+    at_once = forecast(model, in_bags(cases))
+    padded_to, of_bags = [], Adapter.of_bags
+
+    def padded(adapter: Adapter, bags: Bags) -> Tokens:
+        padded_to.append(max(bags.lengths))
+        return of_bags(adapter, bags)
+
+    monkeypatch.setattr(by_length, "CASES_OF_A_LENGTH", 2)
+    monkeypatch.setattr(Adapter, "of_bags", padded)
+    torch.testing.assert_close(forecast(model, in_bags(cases)), at_once, atol=1e-5, rtol=1e-5)
+    assert padded_to == [0, PATCHES]
 
 
 @pytest.mark.parametrize("config", **BY_NAME)

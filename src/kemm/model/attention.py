@@ -12,6 +12,12 @@ from kemm.model.batch import Bags, Tokens
 from kemm.model.layers import Adapter
 from kemm.model.pooling import looks, pool
 
+VECTOR = 16
+"""Tokens that the fused kernel takes at once on a processor; those left over it takes one by one, each as slowly as all
+of these."""
+COPY = 4
+"""What a token costs that is copied, measured in tokens that one query looks at one by one."""
+
 
 class KECM(nn.Module):
     """Evidence for each statement of knowledge, from the tokens of one modality.
@@ -142,13 +148,14 @@ class SelfAttention(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.feed_forward = FeedForward(width, dropout)
 
-    def forward(self, tokens: Tokens) -> Tokens:
-        """The tokens, each with what it took from the others. Absent ones are not looked at."""
+    def forward(self, tokens: Tokens, first: int | None = None) -> Tokens:
+        """The first tokens, or all, each with what it took from all others. Absent ones are not looked at."""
         query, key, value = (
             split_heads(part, self.heads) for part in self.project(self.norm(tokens.values)).chunk(3, dim=-1)
         )
-        mixed = self.out(attend(query, key, value, tokens.present))
-        return Tokens(self.feed_forward(tokens.values + self.dropout(mixed)), tokens.present)
+        mixed = self.out(attend(query[:, :, :first], key, value, tokens.present))
+        made = self.feed_forward(tokens.values[:, :first] + self.dropout(mixed))
+        return Tokens(made, tokens.present[:, :first])
 
 
 def back_through_heads(
@@ -191,16 +198,46 @@ def attend(
     value: Float[Tensor, "case head token part"],
     present: Bool[Tensor, "case token"],
 ) -> Float[Tensor, "case query width"]:
-    """What each query takes from the tokens that are present, heads side by side; zero where none is.
+    """What each query takes from the tokens that are present, heads side by side; zero where none is."""
+    return attend_by_head(query, key, value, present).transpose(1, 2).flatten(2)
+
+
+def attend_by_head(
+    query: Float[Tensor, "case head query part"],
+    key: Float[Tensor, "case head token part"],
+    value: Float[Tensor, "case head token part"],
+    present: Bool[Tensor, "case token"],
+) -> Float[Tensor, "case head query part"]:
+    """What each query takes from the tokens that are present, by head; zero where none is.
 
     The fused kernel never holds the whole attention matrix: memory does not grow with queries times tokens.
     """
+    key, value, present = _in_whole_vectors(query.shape[2], key, value, present)
     lowest = torch.finfo(query.dtype).min
     bias = torch.zeros_like(present, dtype=query.dtype).masked_fill(~present, lowest)
     bias = bias[:, None, None, :].expand(-1, 1, query.shape[2], -1)
     seen = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
     # Among tokens that are all absent the softmax is even; the case has seen nothing.
-    return seen.transpose(1, 2).flatten(2) * present.any(dim=1)[:, None, None]
+    return seen * present.any(dim=1)[:, None, None, None]
+
+
+def _in_whole_vectors(
+    queries: int,
+    key: Float[Tensor, "case head token part"],
+    value: Float[Tensor, "case head token part"],
+    present: Bool[Tensor, "case token"],
+) -> tuple[
+    Float[Tensor, "case head filled part"],
+    Float[Tensor, "case head filled part"],
+    Bool[Tensor, "case filled"],
+]:
+    """The same with absent tokens behind, where a processor would spend more on tokens one by one than on the copy."""
+    tokens = present.shape[1]
+    over = tokens % VECTOR
+    if key.device.type != "cpu" or queries * over <= COPY * tokens:
+        return key, value, present
+    pad, behind = nn.functional.pad, VECTOR - over
+    return pad(key, (0, 0, 0, behind)), pad(value, (0, 0, 0, behind)), pad(present, (0, behind))
 
 
 class GatedPooling(nn.Module):

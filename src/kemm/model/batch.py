@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -27,6 +28,11 @@ class Tokens:
         """The same on another device."""
         kind = None if self.kind is None else self.kind.to(device)
         return Tokens(self.values.to(device), self.present.to(device), kind)
+
+    def take(self, cases: Sequence[int]) -> Tokens:
+        """Those of some cases, in this order."""
+        at = torch.tensor(list(cases), dtype=torch.long, device=self.values.device)
+        return Tokens(self.values[at], self.present[at], None if self.kind is None else self.kind[at])
 
     def without(self, drop: Bool[Tensor, "case token"]) -> Tokens:
         """The same tokens, those marked absent."""
@@ -105,6 +111,18 @@ class Bags:
             scale=None if self.scale is None else self.scale.to(device),
         )
 
+    def take(self, cases: Sequence[int]) -> Bags:
+        """Those of some cases, in this order: of networks side by side, as many of each."""
+        wanted = [self.cases[case] for case in cases]
+        # One is always there, if only to say where it is.
+        there = sorted({bag for bag in wanted if bag >= 0}) or [0]
+        place = {bag: number for number, bag in enumerate(there)}
+        return replace(
+            self,
+            patches=tuple(self.patches[bag] for bag in there),
+            bag_of=tuple(place.get(bag, -1) if bag >= 0 else -1 for bag in wanted),
+        )
+
     def tokens(self) -> Tokens:
         """The same, standardised and padded: for what cannot do with bags. Needs memory for the largest, each time."""
         first = self.patches[0]
@@ -146,6 +164,15 @@ class CaseBatch:
             {name: one.to(device) for name, one in self.background.items()},
             None if self.offset is None else self.offset.to(device),
             {name: one.to(device) for name, one in self.bags.items()},
+        )
+
+    def take(self, cases: Sequence[int]) -> CaseBatch:
+        """Some cases, in this order."""
+        return CaseBatch(
+            {name: one.take(cases) for name, one in self.tokens.items()},
+            {name: one.take(cases) for name, one in self.background.items()},
+            None if self.offset is None else self.offset[list(cases)],
+            {name: one.take(cases) for name, one in self.bags.items()},
         )
 
     def __len__(self) -> int:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from kemm.core.settings import Section
 from kemm.model.attention import KECM, GatedEvidence, GatedPooling, OneToken, SelfAttention
 from kemm.model.batch import CaseBatch, Inputs, Tokens
+from kemm.model.by_length import scores_by_length
 from kemm.model.heads import CoxHead, DiscreteHazards, SurvivalHead
 from kemm.model.layers import Adapter, GroupAdapter, LearnedQueries
 from kemm.model.survival_model import SurvivalModel
@@ -105,6 +106,12 @@ class KEMM(SurvivalModel):
 
     def branch_scores(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
         """What each source says alone, and all together."""
+        adapter = self.adapters["slides"] if "slides" in batch.bags else None
+        if self.training or not isinstance(adapter, Adapter) or not self._is_padded("slides"):
+            return self._scores(batch)
+        return scores_by_length(self._scores, batch, adapter.members)
+
+    def _scores(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
         sources = self.sources(batch)
         branches = {name: self.own(name, tokens, batch) for name, tokens in sources.items()}
         if TOGETHER in self.branches:
@@ -173,13 +180,16 @@ class KEMM(SurvivalModel):
     def _is_gated(self, modality: str) -> bool:
         return isinstance(self.attention[modality], GatedEvidence)
 
+    def _is_padded(self, modality: str) -> bool:
+        """Whether its patches are tokens of their own: those that look back, or that nobody asks."""
+        return modality in self.answer or (modality in self.attention and self._is_gated(modality))
+
     def _adapted(self, batch: CaseBatch) -> dict[str, Tokens]:
         found = {
             name: self.adapters[name](one) for name, one in batch.tokens.items() if name in self.adapters
         }
         for name, bags in batch.bags.items():
-            # Patches that look back, or that nobody asks, are tokens of their own.
-            if name in self.answer or (name in self.attention and self._is_gated(name)):
+            if self._is_padded(name):
                 adapter = self.adapters[name]
                 assert isinstance(adapter, Adapter)
                 found[name] = adapter.of_bags(bags)

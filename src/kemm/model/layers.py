@@ -37,6 +37,11 @@ class Adapter(nn.Module):
         """The same of bags of patches, padded to the largest; dropout is that of `kept`, however far they are padded."""
         return adapt(bags, *self.side_by_side(), kept=self.kept(len(bags)), linear=self.linear)
 
+    @property
+    def members(self) -> int:
+        """Networks side by side."""
+        return self.project.weight.shape[:-2].numel()
+
     def side_by_side(self) -> tuple[Float[Tensor, "member feature width"], Float[Tensor, "member width"]]:
         """Weight and bias of the projection, with an axis for networks side by side."""
         width, features = self.project.weight.shape[-2:]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from slides_and_genes import CONFIG, awake, cases, network, scores, side_by_side, stacked_and_alone, take
 
+from kemm.model import by_length
 from kemm.model.baselines import cmta, concatenation, mcat, motcat, porpoise, snn, survpath
 from kemm.model.baselines.baseline import Baseline
 from kemm.model.batch import Bags, CaseBatch, Tokens
@@ -107,6 +108,18 @@ def test_networks_side_by_side_say_in_training_what_each_says_alone(baseline: Ba
             assert alone is not None
             assert parameter.grad is not None
             torch.testing.assert_close(parameter.grad[place], alone, atol=1e-4, rtol=1e-3, msg=name)
+
+
+@of_each
+def test_in_groups_of_a_length_networks_side_by_side_predict_what_they_do_at_once(
+    baseline: Baseline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = [awake(network(baseline, seed), seed) for seed in range(2)]
+    parts = [cases((5, 9, 0, 7, 0)), cases((3, 2, 0, 4, 1), seed=1)]
+    together = stacked_and_alone(models, parts)[0].eval()
+    at_once = together.branch_scores(side_by_side(parts))
+    monkeypatch.setattr(by_length, "CASES_OF_A_LENGTH", 2)
+    torch.testing.assert_close(together.branch_scores(side_by_side(parts)), at_once, atol=1e-5, rtol=1e-5)
 
 
 @of_each

@@ -7,6 +7,7 @@ import torch
 from slide_batches import cases, model, standardised
 from torch import Tensor, nn
 
+from kemm.model import by_length
 from kemm.model.baselines import nystrom
 from kemm.model.baselines.nystrom import (
     KERNEL,
@@ -172,3 +173,13 @@ def test_cases_may_be_computed_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -
         found.append([said, *(one.grad for one in together.parameters())])
     for other in found[1:]:
         torch.testing.assert_close(other, found[0], atol=1e-5, rtol=1e-4)
+
+
+def test_whole_bags_are_predicted_in_groups_of_a_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    networks, batch = [model("transmil", seed=seed) for seed in (0, 1)], cases([5, 30, 0, 2, 9, 16, 1, 40])
+    together = stack(networks, Noise([0, 1])).eval()
+    found = []
+    for most in (8, 3, 1):
+        monkeypatch.setattr(by_length, "CASES_OF_A_LENGTH", most)
+        found.append(together.branch_scores(batch))
+    torch.testing.assert_close(found[1:], [found[0]] * 2)

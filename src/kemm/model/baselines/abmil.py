@@ -7,14 +7,13 @@ from torch import Tensor, nn
 
 from kemm.model.attention import GatedPooling
 from kemm.model.baselines.baseline import Baseline, BaselinesConfig
-from kemm.model.baselines.patches import PatchLayer
+from kemm.model.baselines.patches import PatchLayer, PatchNetwork
 from kemm.model.baselines.scoring import score_layer
 from kemm.model.batch import CaseBatch, Inputs
 from kemm.model.heads import SurvivalHead
-from kemm.model.survival_model import SurvivalModel
 
 
-class ABMIL(SurvivalModel):
+class ABMIL(PatchNetwork):
     """Attention-based multiple instance learning.
 
     patches ─► linear, ReLU, dropout ─► gated attention ─► weighted mean ─► score
@@ -36,7 +35,7 @@ class ABMIL(SurvivalModel):
         self.pooling = pooling
         self.score = score
 
-    def branch_scores(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
+    def scores_of(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
         """What the pooled patches say."""
         scores: Tensor = self.score(self.pooling(self.patches(batch.bags["slides"])))
         return scores[:, None]

@@ -9,11 +9,10 @@ from torch import Tensor, nn
 from kemm.model.attention import masked_softmax
 from kemm.model.baselines.baseline import Baseline, BaselinesConfig
 from kemm.model.baselines.carried_loss import carrying
-from kemm.model.baselines.patches import CaseDropout, PatchLayer
+from kemm.model.baselines.patches import CaseDropout, PatchLayer, PatchNetwork
 from kemm.model.baselines.scoring import score_layer
 from kemm.model.batch import CaseBatch, Inputs, Tokens
 from kemm.model.heads import SurvivalHead
-from kemm.model.survival_model import SurvivalModel
 
 CLUSTERED = 8
 """So many of the most, and of the least, attended patches are clustered; the paper's number."""
@@ -39,7 +38,7 @@ class GatedAttention(nn.Module):
         return scores
 
 
-class CLAM(SurvivalModel):
+class CLAM(PatchNetwork):
     """Clustering-constrained attention multiple instance learning.
 
     patches ─► linear, ReLU, dropout ─┬─► gated attention, one branch a score ─► weighted mean ─► score of the branch
@@ -76,7 +75,7 @@ class CLAM(SurvivalModel):
         self.score = score
         self.cluster = cluster
 
-    def branch_scores(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
+    def scores_of(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
         """What each attention branch's pooled patches say."""
         patches = self.patches(batch.bags["slides"])
         attention = self.attention(patches.values).transpose(1, 2)

@@ -10,13 +10,12 @@ from kemm.model.attention import SelfAttention
 from kemm.model.baselines.baseline import Baseline, BaselinesConfig
 from kemm.model.baselines.carried_loss import carrying
 from kemm.model.baselines.co_attention import CoAttention
-from kemm.model.baselines.patches import PatchLayer
+from kemm.model.baselines.patches import PatchLayer, PatchNetwork
 from kemm.model.baselines.scoring import JointScore
 from kemm.model.baselines.self_normalising import GeneTokens
 from kemm.model.batch import CaseBatch, Inputs, Tokens
 from kemm.model.heads import SurvivalHead
 from kemm.model.layers import LearnedQueries
-from kemm.model.survival_model import SurvivalModel
 
 ALIGNMENT = 1.0
 """Weight of the alignment loss beside the survival loss."""
@@ -31,11 +30,16 @@ class Summary(nn.Module):
         self.layer = SelfAttention(width, heads, dropout)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, tokens: Tokens) -> tuple[Float[Tensor, "case width"], Tokens]:
-        """The class token, zero for a case without tokens; and the tokens, each with what it took from the others."""
-        mixed = self.layer(Tokens.cat([self.class_token(len(tokens.values)), tokens]))
+    def forward(
+        self, tokens: Tokens, *, class_only: bool = False
+    ) -> tuple[Float[Tensor, "case width"], Tokens]:
+        """The class token, zero for a case without tokens; and the tokens, each with what it took from the others: none,
+        where only the class token is asked for."""
+        mixed = self.layer(
+            Tokens.cat([self.class_token(len(tokens.values)), tokens]), 1 if class_only else None
+        )
         values = self.norm(mixed.values)
-        return values[:, 0] * tokens.case_present[:, None], Tokens(values[:, 1:], tokens.present)
+        return values[:, 0] * tokens.case_present[:, None], Tokens(values[:, 1:], mixed.present[:, 1:])
 
     @property
     def members(self) -> int:
@@ -44,7 +48,7 @@ class Summary(nn.Module):
         return shape[0] if len(shape) == 3 else 1
 
 
-class CMTA(SurvivalModel):
+class CMTA(PatchNetwork):
     """Each modality is encoded, and translated into the other.
 
     patches ─► encoder ─┬─► slides ───────────────────────────────────────────────────┐
@@ -78,12 +82,12 @@ class CMTA(SurvivalModel):
         self.slide_decoder = Summary(width, heads, 0.0)
         self.score = JointScore(2 * width, width, dropout, head)
 
-    def branch_scores(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
+    def scores_of(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
         """What slides and genes say together."""
         slides, patches = self.slide_encoder(self.patches(batch.bags["slides"]))
         genes, groups = self.gene_encoder(self.genes(batch.tokens["genes"]))
         genes_from_slides, _ = self.gene_decoder(self.patches_for_genes(groups, patches))
-        slides_from_genes, _ = self.slide_decoder(self.genes_for_patches(patches, groups))
+        slides_from_genes, _ = self.slide_decoder(self.genes_for_patches(patches, groups), class_only=True)
         both = patches.case_present & groups.case_present
         scores: Tensor = self.score(
             _mean(slides, slides_from_genes, both), _mean(genes, genes_from_slides, both)

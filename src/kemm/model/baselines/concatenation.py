@@ -6,15 +6,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from kemm.model.baselines.baseline import Baseline, BaselinesConfig
-from kemm.model.baselines.patches import PooledPatches
+from kemm.model.baselines.patches import PatchNetwork, PooledPatches
 from kemm.model.baselines.scoring import JointScore
 from kemm.model.baselines.self_normalising import GeneVector
 from kemm.model.batch import CaseBatch, Inputs
 from kemm.model.heads import SurvivalHead
-from kemm.model.survival_model import SurvivalModel
 
 
-class Concatenation(SurvivalModel):
+class Concatenation(PatchNetwork):
     """Slides and genes side by side.
 
     slides ─► gated attention pooling ──┐
@@ -36,7 +35,7 @@ class Concatenation(SurvivalModel):
         self.genes = GeneVector(inputs, width, dropout)
         self.score = JointScore(2 * width, width, dropout, head)
 
-    def branch_scores(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
+    def scores_of(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
         """What slides and genes say together."""
         score: Tensor = self.score(self.slides(batch.bags["slides"]), self.genes(batch.tokens["genes"]))
         return score

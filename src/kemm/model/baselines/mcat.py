@@ -8,12 +8,11 @@ from torch import Tensor, nn
 from kemm.model.attention import GatedPooling, SelfAttention
 from kemm.model.baselines.baseline import Baseline, BaselinesConfig
 from kemm.model.baselines.co_attention import CoAttention, askers
-from kemm.model.baselines.patches import PatchLayer
+from kemm.model.baselines.patches import PatchLayer, PatchNetwork
 from kemm.model.baselines.scoring import JointScore
 from kemm.model.baselines.self_normalising import GeneTokens
 from kemm.model.batch import CaseBatch, Inputs, Tokens
 from kemm.model.heads import SurvivalHead
-from kemm.model.survival_model import SurvivalModel
 
 LAYERS = 2
 """Transformer layers of each side."""
@@ -37,7 +36,7 @@ class SummedUp(nn.Module):
         return vector
 
 
-class MCAT(SurvivalModel):
+class MCAT(PatchNetwork):
     """Gene groups look at the patches.
 
     patches ─► layer ─────────────────┐
@@ -71,7 +70,7 @@ class MCAT(SurvivalModel):
         self.gene_side = SummedUp(config)
         self.score = JointScore(2 * width, width, dropout, head)
 
-    def branch_scores(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
+    def scores_of(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
         """What slides and genes say together."""
         patches, genes = self.patches(batch.bags["slides"]), self.genes(batch.tokens["genes"])
         seen = self.co_attention(askers(genes), patches)

@@ -7,8 +7,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from kemm.model.attention import GatedPooling
-from kemm.model.batch import Bags, Tokens
+from kemm.model.batch import Bags, CaseBatch, Tokens
+from kemm.model.by_length import scores_by_length
 from kemm.model.pooling import adapt
+from kemm.model.survival_model import SurvivalModel
 
 
 class CaseDropout(nn.Module):
@@ -42,6 +44,11 @@ class PatchLayer(nn.Module):
         self.project = nn.Linear(features, width)
         self.dropout = CaseDropout(dropout)
 
+    @property
+    def members(self) -> int:
+        """Networks side by side."""
+        return self.project.weight.shape[:-2].numel()
+
     def forward(self, bags: Bags) -> Tokens:
         """Tokens of the networks' width; zero where there is no patch."""
         width, features = self.project.weight.shape[-2:]
@@ -65,3 +72,21 @@ class PooledPatches(nn.Module):
         """The vector; zero for a case without slides."""
         vector: Tensor = self.pooling(self.layer(bags))
         return vector
+
+
+class PatchNetwork(SurvivalModel):
+    """A network that pads the tokens its patch layer makes: cases are predicted beside others of about their length.
+
+    A subclass says in `scores_of` what each branch makes of a case, whatever it is batched with.
+    """
+
+    def branch_scores(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
+        """What each branch says of each case, before it is weighed."""
+        if self.training:
+            return self.scores_of(batch)
+        layer = next(module for module in self.modules() if isinstance(module, PatchLayer))
+        return scores_by_length(self.scores_of, batch, layer.members)
+
+    def scores_of(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
+        """The same of cases that are padded to the longest."""
+        raise NotImplementedError

@@ -7,12 +7,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from kemm.model.baselines.baseline import Baseline, BaselinesConfig
-from kemm.model.baselines.patches import PooledPatches
+from kemm.model.baselines.patches import PatchNetwork, PooledPatches
 from kemm.model.baselines.scoring import JointScore
 from kemm.model.baselines.self_normalising import GeneVector
 from kemm.model.batch import CaseBatch, Inputs
 from kemm.model.heads import SurvivalHead
-from kemm.model.survival_model import SurvivalModel
 
 COMPRESSION = 4
 """The product is of vectors so many times narrower than the network, else it would have thousands of numbers."""
@@ -49,7 +48,7 @@ def kronecker(
     return (first[:, :, None] * second[:, None, :]).flatten(1)
 
 
-class Porpoise(SurvivalModel):
+class Porpoise(PatchNetwork):
     """Slides and genes multiplied.
 
     slides ─► gated attention pooling ──► gate ─┐
@@ -75,7 +74,7 @@ class Porpoise(SurvivalModel):
         self.dropout = nn.Dropout(dropout)
         self.score = JointScore((narrow + 1) ** 2, width, dropout, head)
 
-    def branch_scores(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
+    def scores_of(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
         """What slides and genes say together."""
         bags, profile = batch.bags["slides"], batch.tokens["genes"]
         slides, genes = self.slides(bags), self.genes(profile)

@@ -8,12 +8,11 @@ from torch import Tensor, nn
 
 from kemm.model.attention import FeedForward, attend, split_heads
 from kemm.model.baselines.baseline import Baseline, BaselinesConfig
-from kemm.model.baselines.patches import PatchLayer
+from kemm.model.baselines.patches import PatchLayer, PatchNetwork
 from kemm.model.baselines.scoring import JointScore
 from kemm.model.baselines.self_normalising import GeneTokens
 from kemm.model.batch import CaseBatch, Inputs, Tokens
 from kemm.model.heads import SurvivalHead
-from kemm.model.survival_model import SurvivalModel
 
 
 class PathwayAttention(nn.Module):
@@ -41,7 +40,7 @@ class PathwayAttention(nn.Module):
         return Tokens(made[:, :count], pathways.present), Tokens(made[:, count:], patches.present)
 
 
-class SurvPath(SurvivalModel):
+class SurvPath(PatchNetwork):
     """Pathways and patches meet in one transformer layer.
 
     pathways ─► network of each ─┐                       ┌─► mean ─┐
@@ -64,7 +63,7 @@ class SurvPath(SurvivalModel):
         self.attention = PathwayAttention(width, config.heads)
         self.score = JointScore(2 * width, width, dropout, head)
 
-    def branch_scores(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
+    def scores_of(self, batch: CaseBatch) -> Float[Tensor, "case branch score"]:
         """What slides and genes say together."""
         pathways, patches = self.attention(
             self.pathways(batch.tokens["genes"]), self.patches(batch.bags["slides"])
