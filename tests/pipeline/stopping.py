@@ -21,9 +21,9 @@ POINTS = {
     # Where: the module and the function of it that is stopped at, and at which of its calls.
     "refine": ("kemm.pipeline.prepare", "write_json", 1),
     "pack": ("kemm.modalities.slides.packing", "read_features", 7),
-    "comparator": ("kemm.training.crossval", "write_frame", 5),
+    "comparator": ("kemm.training.units", "write_frame", 5),
     "epoch": ("kemm.training.checkpoint", "write_arrays", 2),
-    "network": ("kemm.training.crossval", "explain", 1),
+    "network": ("kemm.training.units", "explain", 1),
     "evaluate": ("kemm.pipeline.evaluating", "warnings_of", 1),
     "write": ("kemm.pipeline.running", "write_frame", 2),
     "fsync": ("os", "fsync", 3),

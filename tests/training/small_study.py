@@ -19,11 +19,12 @@ from kemm.modalities.reports import FIELDS, RefinedReport
 from kemm.modalities.slides import SlideBags
 from kemm.model.kemm import ModelConfig
 from kemm.training.comparators import ComparatorsConfig, ModelSpec, models_of
-from kemm.training.crossval import Crossval, Task, Work, run_work
+from kemm.training.crossval import Crossval, Task, Work
 from kemm.training.dataset import StudyData
 from kemm.training.features import FeaturesConfig
 from kemm.training.splits import Fold, FoldsConfig, make_folds
 from kemm.training.trainer import TrainingConfig
+from kemm.training.units import run_work
 
 ENDPOINT = "OS"
 GROUPS = {"driver": ["A1", "A2", "A3", "A4"], "idle": ["B1", "B2", "B3"], "noise": ["C1", "C2", "C3"]}

@@ -11,11 +11,13 @@ from small_study import TRAINING, crossval, run_unit, small_study, spec
 from test_side_by_side import encoded
 
 from kemm.core.files import read_json
-from kemm.training import crossval as units
+from kemm.training import units
 from kemm.training.checkpoint import Checkpoint
-from kemm.training.crossval import CHECKPOINTS, Crossval, Task, fitted, read_unit, untrained
+from kemm.training.crossval import Crossval, Task, read_unit
 from kemm.training.dataset import StudyData
+from kemm.training.networks import untrained
 from kemm.training.trainer import Ensemble, TrainingConfig, train
+from kemm.training.units import CHECKPOINTS, fitted
 
 FIVE = TrainingConfig(**{**TRAINING.model_dump(), "seeds": [0, 7], "epochs": 5, "patience": 5})
 

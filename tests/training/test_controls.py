@@ -72,7 +72,7 @@ def test_controls_are_the_same_again_and_nothing_is_trained_twice(
     base = crossval(study, tmp_path)
     quick = QUICK.model_copy(update={"most_permutations": 10})
     first = run_controls(base, [spec("clinical")], folds, config=quick)
-    monkeypatch.setattr("kemm.training.crossval._comparator", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("kemm.training.units._comparator", lambda *_: pytest.fail("trained again"))
     assert run_controls(base, [spec("clinical")], folds, config=quick) == first
 
 

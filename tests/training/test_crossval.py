@@ -26,10 +26,11 @@ from kemm.core.errors import IntegrityError, UsageError
 from kemm.core.files import read_arrays, read_json
 from kemm.survival.metrics import combined_concordance, count_pairs
 from kemm.training.comparators import ModelSpec
-from kemm.training.crossval import GRID, Crossval, Task, finished, read_unit, run_work
+from kemm.training.crossval import Crossval, Task, finished, read_unit
 from kemm.training.dataset import StudyData
 from kemm.training.device import resolve_device, resolve_precision
 from kemm.training.trainer import OPTIMISTIC, TrainingConfig
+from kemm.training.units import GRID, run_work
 
 TWO_SEEDS = TrainingConfig(**{**TRAINING.model_dump(), "seeds": [0, 7]})
 

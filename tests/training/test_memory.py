@@ -14,10 +14,12 @@ from small_study import crossval, small_study, specs
 
 from kemm.core.errors import UsageError
 from kemm.modalities.slides import SlideBags
-from kemm.training.crossval import Task, Work, fitted, read_unit, run_work, untrained
+from kemm.training.crossval import Task, Work, read_unit
 from kemm.training.memory import StepMemory
+from kemm.training.networks import untrained
 from kemm.training.reading import Reader
 from kemm.training.together import Learner, Optimiser, Together
+from kemm.training.units import fitted, run_work
 
 
 def test_memory_of_a_step_by_hand(tmp_path: Path) -> None:

@@ -237,6 +237,29 @@ def test_attention_of_networks_whose_forecast_does_not_use_it_is_left_out_of_the
     assert np.abs(weights(members) - neither).max() > 0
 
 
+def test_a_network_without_weight_is_not_asked_and_has_the_effects_of_its_offset(
+    study: StudyData,
+    transforms: FoldTransforms,
+    features: CaseFeatures,
+    stack: Stack,
+    linear: Explained,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    main = spec("kemm+clinical")
+    model = build_kemm(
+        MODEL.model_copy(update={"head": "cox"}),
+        features.inputs(main.inputs),
+        torch.tensor([0.0, 50.0, 100.0]),
+    )
+    for score in model.scores.values():
+        torch.nn.init.normal_(score.weight)
+    loud = explain(study, transforms, features, main, [(model, stack)], TEST)
+    model.weights.zero_()
+    monkeypatch.setattr(model, "branch_scores", lambda batch: pytest.fail("it plays no part"))
+    silent = explain(study, transforms, features, main, [(model, stack)], TEST)
+    assert silent.effects == linear.effects != loud.effects
+
+
 @pytest.mark.parametrize("change", [{"queries": "learned"}, {"evidence": "gated"}])
 def test_learned_queries_and_gated_pooling_are_not_called_by_the_names_of_statements(
     study: StudyData,

@@ -12,10 +12,12 @@ from small_study import TRAINING, crossval, run_unit, small_study, specs
 
 from kemm.core.store import Store
 from kemm.modalities.slides import SlideBags
-from kemm.training.crossval import KIND, Crossval, Task, fitted, untrained
+from kemm.training.crossval import KIND, Crossval, Task
 from kemm.training.linear import RidgeCox
+from kemm.training.networks import untrained
 from kemm.training.patch_risk import PatchRisk, read_slides_weighed, seeds_using
 from kemm.training.slide_scaler import SlideScaler
+from kemm.training.units import fitted
 
 
 def encoded(slides: SlideBags) -> SlideBags:

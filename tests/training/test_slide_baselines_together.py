@@ -14,10 +14,12 @@ from kemm.model.baselines import abmil, clam, mmp, panther, transmil
 from kemm.model.baselines.baseline import Baseline, BaselinesConfig
 from kemm.model.batch import Inputs
 from kemm.model.kemm import build_head
-from kemm.training.crossval import Crossval, fitted, untrained
+from kemm.training.crossval import Crossval
 from kemm.training.dataset import StudyData
+from kemm.training.networks import untrained
 from kemm.training.prototypes import fit_prototypes
 from kemm.training.together import Learner, Optimiser, Together, predict
+from kemm.training.units import fitted
 
 EVERY = [one.BASELINE for one in (abmil, clam, transmil, panther, mmp)]
 CONFIG = BaselinesConfig(width=8, heads=2)

@@ -14,11 +14,13 @@ from kemm.model.batch import CaseBatch
 from kemm.model.heads import DiscreteHazards
 from kemm.model.kemm import ModelConfig
 from kemm.model.survival_model import SurvivalModel
-from kemm.training.crossval import Crossval, fitted, untrained
+from kemm.training.crossval import Crossval
 from kemm.training.dataset import StudyData
-from kemm.training.stacking import Noise, NotStackable, alone, stack
+from kemm.training.networks import untrained
+from kemm.training.stacking import KeyedDropout, Noise, NotStackable, alone, stack
 from kemm.training.together import Learner, Optimiser, Together, predict
 from kemm.training.trainer import Ensemble, History, TrainingConfig, train
+from kemm.training.units import fitted
 
 CHOICES = [
     {},
@@ -127,6 +129,18 @@ def test_noise_is_a_matter_of_seed_step_and_place_only() -> None:
     assert not torch.equal(first, lonely.uniform((400, 25), torch.device("cpu")))
     lonely.at(1)
     assert torch.equal(first, lonely.uniform((400, 25), torch.device("cpu")))
+
+
+def test_dropout_takes_its_share_of_each_network_and_makes_up_for_it() -> None:
+    noise = Noise([0, 7])
+    dropout = KeyedDropout(0.3, noise)
+    values = torch.full((2, 400, 50), 1.4)
+    noise.at(3)
+    for own in dropout(values).unbind():
+        kept = own != 0
+        torch.testing.assert_close(own[kept], torch.full_like(own[kept], 2.0))
+        assert float(kept.float().mean()) == pytest.approx(0.7, abs=4 * (0.21 / own.numel()) ** 0.5)
+    assert dropout.eval()(values) is values
 
 
 class OneScore(SurvivalModel):

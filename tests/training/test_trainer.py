@@ -238,7 +238,8 @@ def test_members_of_an_ensemble_share_the_epoch_and_are_trained_apart(
 
     together, alone = watched(pair()), watched(pair()[1:])
     for one, other in zip(together, alone, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+        # Adam divides by the size of a gradient: where that is next to nothing, rounding is a part of a step.
+        torch.testing.assert_close(one, other, atol=once.learning_rate / 20, rtol=1e-4)
 
 
 # --- reproducibility -------------------------------------------------------------------------

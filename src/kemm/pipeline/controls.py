@@ -24,10 +24,11 @@ from kemm.results.comparison.controls_record import Control, ControlName, Contro
 from kemm.results.evaluation import EvaluationConfig, Evaluator, Predictions
 from kemm.survival.metrics import UndefinedMetric, combined_concordance, count_pairs
 from kemm.training.comparators import ComparatorsConfig, ModelSpec, models_of
-from kemm.training.crossval import Crossval, finished, read_unit, run_work
+from kemm.training.crossval import Crossval, finished, read_unit
 from kemm.training.dataset import StudyData
 from kemm.training.planting import MODALITIES, Modality, plant, signal
 from kemm.training.splits import Fold
+from kemm.training.units import run_work
 
 PERMUTED_TOLERANCE = 0.03
 NOISE_TOLERANCE = 0.02

@@ -13,9 +13,10 @@ from kemm.execution import Mapper
 from kemm.pipeline.progress import Progress
 from kemm.pipeline.watching import describe_memory, watching
 from kemm.training.comparators import ModelSpec
-from kemm.training.crossval import Crossval, Placed, Task, finished, read_unit, run_placed
+from kemm.training.crossval import Crossval, Placed, Task, finished, read_unit
 from kemm.training.dataset import StudyData
 from kemm.training.splits import Fold
+from kemm.training.units import run_placed
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -91,11 +91,18 @@ class _Predictor:
         total = np.zeros(len(features.rows))
         for model, stack in self.members:
             model.eval()
-            reader = Reader(features, self.spec.inputs, self.offset(stack, features.views))
+            offset = self.offset(stack, features.views)
+            if not model.weights.any():
+                # No branch has weight: whatever they would say, the offset alone forecasts.
+                said = torch.zeros(len(total), *model.usual.shape)
+                total += _log_risk(model, said, offset)
+                continue
+            reader = Reader(features, self.spec.inputs, offset)
             with torch.inference_mode():
                 for start in range(0, len(features.rows), AT_ONCE):
                     batch = change(reader.batch(features.rows[start : start + AT_ONCE]))
-                    total[start : start + AT_ONCE] += model.head.risk(model(batch).output).double().numpy()
+                    said = model.branch_scores(batch)
+                    total[start : start + AT_ONCE] += _log_risk(model, said, batch.offset)
         return total / len(self.members)
 
     def offset(self, stack: Stack | None, views: Mapping[str, View]) -> torch.Tensor | None:
@@ -105,6 +112,12 @@ class _Predictor:
         return torch.from_numpy(
             stack.log_risk({name: views[name] for name in stack.models}).astype(np.float32)
         )
+
+
+def _log_risk(model: KEMM, said: torch.Tensor, offset: torch.Tensor | None) -> Array:
+    with torch.inference_mode():
+        risk: Array = model.head.risk(model.combine(said, offset)).double().numpy()
+    return risk
 
 
 def explain(

@@ -67,8 +67,9 @@ class KeyedDropout(nn.Module):
         """Values, each zero by the chance `p`, the others raised to make up for it."""
         if not self.training or self.p == 0:
             return values
-        kept = self.noise.uniform(values.shape, values.device) >= self.p
-        return values * kept / (1 - self.p)
+        # In place, and as numbers: one product here, one on the way back.
+        kept = self.noise.uniform(values.shape, values.device).ge_(self.p).div_(1 - self.p)
+        return values * kept
 
 
 class StackedLinear(nn.Module):
