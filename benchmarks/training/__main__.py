@@ -61,7 +61,7 @@ def run(
     folder: Path,
     write: Path | None,
 ) -> None:
-    """Everything that was asked for, in order; the page last, when all of it is there."""
+    """Everything that was asked for, in order; the page is written after each part."""
     print(say_sizes(make_cohort(work).patches), flush=True)
     before = ceilings(work, machine)
     launches = _launches(work, machine)
@@ -74,19 +74,28 @@ def run(
     print(terminal(floor_table(wanted, work, best)), flush=True)
     lines = compare(wanted, found, work, best)
     print(terminal(comparison_table(lines)), LEGEND, busy(lines), sep="\n", flush=True)
+    told = shlex.join(sys.argv[1:])
     grown: dict[str, Growth] = {}
+
+    def keep() -> None:
+        # After each part: growth takes hours, and what was measured before it should not hang on it.
+        if write is not None:
+            write.write_text(page(wanted, lines, work, rounds, best, launches, grown, told), encoding="utf-8")
+
+    keep()
     some = [one for one in wanted if one is wanted[0] or one.name in GROWN]
-    if "patches" in growing:
-        works = works_of_growing_bags(work)
-        grown["patches"] = measure_growth(some, works, lambda one: one.patches, folder, machine, say=_say)
-    if "patients" in growing:
-        works = works_of_growing_cohorts(work, [size for size in CASES if size <= most])
-        grown["patients"] = measure_growth(some, works, lambda one: one.cases, folder, machine, say=_say)
-    for what, growth in grown.items():
-        print(terminal(growth_table(growth, what)))
-    if write is not None:
-        told = shlex.join(sys.argv[1:])
-        write.write_text(page(wanted, lines, work, rounds, best, launches, grown, told), encoding="utf-8")
+    for what, works, size_of in (
+        ("patches", works_of_growing_bags(work), lambda one: one.patches),
+        (
+            "patients",
+            works_of_growing_cohorts(work, [size for size in CASES if size <= most]),
+            lambda one: one.cases,
+        ),
+    ):
+        if what in growing:
+            grown[what] = measure_growth(some, works, size_of, folder, machine, say=_say)
+            print(terminal(growth_table(grown[what], what)), flush=True)
+            keep()
 
 
 def _launches(work: Work, machine: Machine) -> Launches:

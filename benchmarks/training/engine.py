@@ -17,9 +17,11 @@ from kemm.model.batch import Inputs, Tokens
 from kemm.model.kemm import ModelConfig, build_kemm
 from kemm.survival.discrete_time import fit_intervals
 from kemm.training.features import CaseFeatures
+from kemm.training.memory import step_memory
 from kemm.training.reading import Reader
 from kemm.training.slide_scaler import SlideScaler
 from kemm.training.together import Learner, Optimiser, Together
+from kemm.training.trainer import TrainingConfig
 
 INPUTS = ("report", "background", "genes", "slides")
 OnePass = Literal["run", "fold"]
@@ -62,17 +64,34 @@ class Engine:
             np.concatenate([[0], np.cumsum(cohort.patches)]),
             means=np.load(folder / f"{cohort.work.key}-means.npy"),
         )
-        folds = [
-            _learners(cohort, slides, fold, self.linear, self.precision, self.seeds)
-            for fold in range(cohort.work.folds)
-        ]
-        groups = [[one for fold in folds for one in fold]] if self.one_pass == "run" else folds
-        self.stacks = [Together(some, Optimiser(2e-4, 1e-5), device) for some in groups]
+        folds = cohort.work.folds
         self.order = list(range(len(cohort)))
-        self.steps = max(1, round(len(cohort) * (1 - 1 / cohort.work.folds) / CASES_A_STEP))
+        self.steps = max(1, round(len(cohort) * (1 - 1 / folds) / CASES_A_STEP))
+        networks = self.seeds * (folds if self.one_pass == "run" else 1)
+        keep = self._keep(cohort, slides, networks, device)
+        learners = [
+            one
+            for fold in range(folds)
+            for one in _learners(cohort, slides, fold, self.linear, self.precision, self.seeds, keep)
+        ]
+        groups = [learners[first : first + networks] for first in range(0, len(learners), networks)]
+        self.stacks = [Together(some, Optimiser(2e-4, 1e-5), device) for some in groups]
         # In steps as large as those that are timed: one of all patients would need memory that training never does.
         for stack in self.stacks:
             stack.epoch(0, self.order, self.steps, patches=16, token_dropout=0.0)
+
+    def _keep(self, cohort: Cohort, slides: SlideBags, networks: int, device: torch.device) -> int:
+        """What a step keeps of adapted patches, as `kemm run` would have it by default."""
+        return step_memory(
+            np.diff(slides.offsets),
+            slides.features.dtype,
+            slides.width,
+            training=TrainingConfig(patches=None, inner_parts=cohort.work.folds),
+            precision=self.precision,
+            cases=min(len(cohort), -(-len(cohort) // self.steps)),
+            networks=[cohort.work.width] * networks,
+            at_once=device.type == "cuda" and self.precision == torch.bfloat16,
+        ).keep
 
     def epoch(self) -> None:
         """Every network trains on every patient of its training part, on all patches."""
@@ -81,11 +100,17 @@ class Engine:
 
 
 def _learners(
-    cohort: Cohort, slides: SlideBags, fold: int, linear: bool, precision: torch.dtype, seeds: int
+    cohort: Cohort,
+    slides: SlideBags,
+    fold: int,
+    linear: bool,
+    precision: torch.dtype,
+    seeds: int,
+    keep: int,
 ) -> list[Learner]:
     rows = np.array(cohort.training_cases(fold))
     edges = fit_intervals(cohort.months[rows], cohort.event[rows], INTERVALS)
-    reader = Reader(_features(cohort, slides, rows.tolist()), INPUTS, None, precision)
+    reader = Reader(_features(cohort, slides, rows.tolist()), INPUTS, None, precision, keep)
     config = ModelConfig(
         width=cohort.work.width,
         heads=cohort.work.heads,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -17,50 +19,76 @@ from kemm.model.pooling import pool
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
-def bag_by_bag(query: Tensor, hidden: Tensor, queries: Tensor, patches: Tensor, *most: int) -> Tensor:
+def bag_by_bag(
+    query: Tensor, hidden: Tensor, queries: Tensor, patches: Tensor, *most: int
+) -> tuple[Tensor, Tensor]:
     sizes = [(ends[1:] - ends[:-1]).tolist() for ends in (queries, patches)]
     assert list(map(max, sizes)) == list(most)
-    found = []
+    found, sums = [], []
     for asked, own in zip(query.split(sizes[0]), hidden.split(sizes[1]), strict=True):
-        attention = torch.einsum("qmw,pmw->mqp", asked, own).softmax(dim=-1)
-        found.append(torch.einsum("mqp,pmw->qmw", attention, own))
-    return torch.cat(found)
+        scores = torch.einsum("qmw,pmw->mqp", asked, own) / math.sqrt(own.shape[-1])
+        found.append(torch.einsum("mqp,pmw->qmw", scores.softmax(dim=-1), own))
+        sums.append(scores.logsumexp(dim=-1).T)
+    return torch.cat(found), torch.cat(sums)
+
+
+def back_bag_by_bag(
+    gradient: Tensor, query: Tensor, hidden: Tensor, pooled: Tensor, sums: Tensor, *bounds: Any
+) -> tuple[Tensor, Tensor]:
+    query, hidden = query.detach().requires_grad_(), hidden.detach().requires_grad_()
+    with torch.enable_grad():
+        found = bag_by_bag(query, hidden, *bounds)
+        assert torch.equal(found[0], pooled)
+        assert torch.equal(found[1], sums)
+        return torch.autograd.grad(found[0], (query, hidden), gradient)
+
+
+@pytest.fixture
+def no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a card would do, on the processor."""
+    monkeypatch.setattr(pooling, "fits", lambda bags, weight: True)
+    monkeypatch.setattr(pooling_at_once, "_flash", bag_by_bag)
+    monkeypatch.setattr(pooling_at_once, "_flash_back", back_bag_by_bag)
 
 
 @pytest.mark.parametrize(
     ("linear", "scaled", "dropped", "keep"),
     list(product((False, True), (False, True), (False, True), (2**29, 1))),
 )
+@pytest.mark.usefixtures("no_card")
 def test_all_bags_at_once_or_in_groups_are_pooled_as_the_formula_says(
-    linear: bool, scaled: bool, dropped: bool, keep: int, monkeypatch: pytest.MonkeyPatch
+    linear: bool, scaled: bool, dropped: bool, keep: int
 ) -> None:
     bags, weight, bias, query, kept = made_up(2, scaled, dropped)
     expected = spelled_out(bags, weight, bias, query, kept, linear)
     upstream = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     wanted = torch.autograd.grad(expected, (weight, bias, query), upstream)
-    monkeypatch.setattr(pooling, "fits", lambda bags, weight: True)
-    monkeypatch.setattr(pooling_at_once, "_flash", bag_by_bag)
     pooled = pool(replace(bags, keep=keep), weight, bias, query, kept=kept, linear=linear)
     torch.testing.assert_close(pooled, expected)
     got = torch.autograd.grad(pooled, (weight, bias, query), upstream)
     torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.usefixtures("no_card")
 def test_the_way_back_of_attention_and_nothing_else_is_in_a_fixed_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fixed = []
 
-    def noted(*given: Tensor) -> Tensor:
-        fixed.append(torch.are_deterministic_algorithms_enabled())
-        return bag_by_bag(*given)
+    def noting(call: Any) -> Any:
+        def noted(*given: Any) -> Any:
+            fixed.append((call.__name__, torch.are_deterministic_algorithms_enabled()))
+            return call(*given)
+
+        return noted
 
     bags, weight, bias, query, _ = made_up(2, False, False)
-    monkeypatch.setattr(pooling, "fits", lambda bags, weight: True)
-    monkeypatch.setattr(pooling_at_once, "_flash", noted)
+    monkeypatch.setattr(pooling_at_once, "_flash", noting(bag_by_bag))
+    monkeypatch.setattr(pooling_at_once, "_flash_back", noting(back_bag_by_bag))
     pool(bags, weight, bias, query).sum().backward()
-    assert fixed == [False, True]
+    assert fixed == [("bag_by_bag", False), ("back_bag_by_bag", True)]
     assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.utils.deterministic.fill_uninitialized_memory
 
 
 def test_the_processor_takes_bags_one_by_one() -> None:

@@ -37,6 +37,9 @@ SEEDS = TrainingConfig(
     **{**TRAINING.model_dump(), "seeds": [0, 7], "epochs": 5, "patience": 2, "learning_rate": 1e-2}
 )
 
+ROUNDING = 2e-4 if torch.cuda.is_available() else 2e-5
+"""A card takes another product for another number of networks, and training multiplies what that rounds."""
+
 
 @pytest.fixture(scope="module")
 def study() -> StudyData:
@@ -78,10 +81,10 @@ def test_all_folds_and_seeds_in_one_pass_end_as_each_by_itself(
     for other in (one_by_one, each):
         for mine, theirs in zip(all_at_once, other, strict=True):
             assert mine.best_epoch == theirs.best_epoch
-            assert mine.inner_loss == pytest.approx(theirs.inner_loss, abs=2e-5)
+            assert mine.inner_loss == pytest.approx(theirs.inner_loss, abs=ROUNDING)
     for mine, *others in zip(forecasts(together), forecasts(apart), forecasts(single), strict=True):
         for theirs in others:
-            torch.testing.assert_close(mine, theirs, atol=2e-5, rtol=1e-3)
+            torch.testing.assert_close(mine, theirs, atol=ROUNDING, rtol=1e-3)
 
 
 def test_who_goes_on_without_the_others_is_not_disturbed(study: StudyData, tmp_path: Path) -> None:

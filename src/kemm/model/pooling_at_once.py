@@ -121,47 +121,84 @@ def _pooled(
 
 def _flash(
     query: Tensor, hidden: Tensor, queries: Tensor, patches: Tensor, most_queries: int, most_patches: int
-) -> Tensor:
-    """Of each bag: its queries and patches lie between two numbers of `queries` and of `patches`."""
-    from torch.nn.attention.varlen import varlen_attn
+) -> tuple[Tensor, Tensor]:
+    """Pooled patches, and the logarithm of what each softmax divided by.
 
-    # It divides scores by the root of the width; queries are to scale already.
-    asked = query * math.sqrt(query.shape[-1])
-    pooled = varlen_attn(asked, hidden, hidden, queries, patches, most_queries, most_patches)
-    assert isinstance(pooled, Tensor)  # no more was asked for
-    return pooled
+    The queries and patches of each bag lie between two numbers of `queries` and of `patches`.
+    """
+    from torch.nn.attention.varlen import AuxRequest, varlen_attn
+
+    bounds = queries, patches, most_queries, most_patches
+    pooled, sums = varlen_attn(query, hidden, hidden, *bounds, return_aux=AuxRequest(lse=True))
+    return pooled, sums
+
+
+def _flash_back(
+    gradient: Tensor,
+    query: Tensor,
+    hidden: Tensor,
+    pooled: Tensor,
+    sums: Tensor,
+    queries: Tensor,
+    patches: Tensor,
+    most_queries: int,
+    most_patches: int,
+) -> tuple[Tensor, Tensor]:
+    """The gradients of `_flash` to its queries and patches."""
+    no_dropout = torch.zeros(2, dtype=torch.uint64, device=query.device), query.new_empty(0)
+    to_query, to_key, to_value = torch.ops.aten._flash_attention_backward(
+        gradient.contiguous(),
+        query,
+        hidden,
+        hidden,
+        pooled,
+        sums,
+        queries,
+        patches,
+        most_queries,
+        most_patches,
+        0.0,
+        False,
+        *no_dropout,
+    )
+    return to_query, to_key.add_(to_value)
 
 
 class _Attended(torch.autograd.Function):
-    """`_flash`, with a way back that adds up in a fixed order: else the same seed would not give the same bytes.
-
-    Torch has a setting of the whole process for that; so the way back is computed in here, while it is on.
-    """
+    """softmax(query hiddenᵀ) hidden of each bag. Its way back adds up in a fixed order: else the same seed would not
+    give the same bytes. Torch has a setting of the whole process for that; so the way back is called in here, while
+    it is on."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, hidden: Tensor, *bounds: Any) -> Tensor:
-        ctx.bounds = bounds
-        ctx.save_for_backward(query, hidden)
-        return _flash(query, hidden, *bounds)
+        # Scores will be divided by the root of the width; queries are to scale already.
+        scale = math.sqrt(query.shape[-1])
+        query = query * scale
+        pooled, sums = _flash(query, hidden, *bounds)
+        ctx.bounds, ctx.scale = bounds, scale
+        ctx.save_for_backward(query, hidden, pooled, sums)
+        return pooled
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        query, hidden = (one.detach().requires_grad_() for one in ctx.saved_tensors)
-        with torch.enable_grad(), _in_fixed_order():
-            seen = _flash(query, hidden, *ctx.bounds)
-            found = torch.autograd.grad(seen, (query, hidden), gradient)
-        return *found, *[None] * len(ctx.bounds)
+        with _in_fixed_order():
+            to_query, to_hidden = _flash_back(gradient, *ctx.saved_tensors, *ctx.bounds)
+        return to_query * ctx.scale, to_hidden, *[None] * len(ctx.bounds)
 
 
 @contextmanager
 def _in_fixed_order() -> Iterator[None]:
     before = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    memory: Any = torch.utils.deterministic
+    filling = memory.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)
+    memory.fill_uninitialized_memory = False  # all of it is written to here
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=warn_only)
+        memory.fill_uninitialized_memory = filling
 
 
 class _Adapt(torch.autograd.Function):

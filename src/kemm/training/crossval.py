@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from kemm.core.files import read_frame
 from kemm.core.provenance import fingerprint
@@ -125,14 +126,17 @@ class Crossval:
             networks, cases = networks * len(self.folds), -(-len(self.data.cohort) // self.steps)
         elif self.one_pass == "network":
             networks = 1
+        device = resolve_device(training.device)
+        precision = resolve_precision(training.precision, device)
         return step_memory(
             np.diff(slides.offsets),
             slides.features.dtype if slides.means is not None else np.dtype(np.float32),
             slides.width,
             training=training,
-            precision=resolve_precision(training.precision, resolve_device(training.device)),
+            precision=precision,
             cases=min(cases, len(self.data.cohort)),
-            networks=[0 if settings.linear_adapter else settings.width] * networks,
+            networks=[settings.width] * networks,
+            at_once=device.type == "cuda" and precision == torch.bfloat16,
         )
 
     @property

@@ -86,6 +86,7 @@ def step_memory(
     precision: torch.dtype,
     cases: int,
     networks: Sequence[int],
+    at_once: bool = False,
 ) -> StepMemory:
     """What patches take in a process that trains.
 
@@ -94,19 +95,21 @@ def step_memory(
         stored: of a number of the feature store.
         features: numbers a patch.
         cases: in a step, all networks together.
-        networks: the width of each network's adapted patches; 0 where patches are not adapted.
+        networks: the width of each network's adapted patches. Linear adapters, which go into queries, leave attention
+            instead: about as many numbers a patch.
+        at_once: whether a bag goes through the adapters of all networks, also of those that do not train on it.
     """
     drawn = lengths if training.patches is None else np.minimum(lengths, training.patches)
     largest = np.sort(drawn)[::-1][:cases]
     size = torch.tensor([], dtype=precision).element_size()
     whole = int(lengths.max())
-    at_once = min(max(PATCHES_AT_ONCE, whole), int(lengths.sum()))
+    predicted = min(max(PATCHES_AT_ONCE, whole), int(lengths.sum()))
     parts = 1 if training.selection != "inner" else training.inner_parts
-    share = 1 - 1 / parts if parts > 1 else 1.0
+    share = 1.0 if at_once or parts == 1 else 1 - 1 / parts
     return StepMemory(
         features=int(largest.sum()) * features * stored.itemsize,
         one_bag=_one_bag(int(drawn.max()), features, networks, size),
-        prediction=at_once * features * stored.itemsize + _one_bag(whole, features, networks, size),
+        prediction=predicted * features * stored.itemsize + _one_bag(whole, features, networks, size),
         limit=round(training.memory_gb * GB),
         would_keep=round(int(largest.sum()) * sum(networks) * share) * size,
         patches=int(drawn.max()),

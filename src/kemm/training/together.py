@@ -81,6 +81,7 @@ class Together:
         return torch.optim.AdamW(
             [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}],
             lr=self.settings.learning_rate,
+            fused=True,
         )
 
     def epoch(
@@ -143,34 +144,33 @@ class Together:
 
     def _clip(self) -> None:
         """The gradient of each network to at most `CLIP`."""
-        count = len(self.learners)
-        squares = torch.zeros(count, device=self.device)
+        for own in self._gradients():
+            sizes = torch.stack(torch._foreach_norm(own))
+            torch._foreach_mul_(own, (CLIP / (sizes.norm() + 1e-6)).clamp(max=1.0))
+
+    def _gradients(self) -> list[list[Tensor]]:
+        """Of each network, its parts of all gradients."""
+        found: list[list[Tensor]] = [[] for _ in self.learners]
         for parameter in self.body.parameters():
             if parameter.grad is not None:
-                squares += parameter.grad.reshape(count, -1).square().sum(dim=1)
-        for place, head in enumerate(self.heads):
-            for parameter in head.parameters():
-                if parameter.grad is not None:
-                    squares[place] += parameter.grad.square().sum()
-        factor = (CLIP / (squares.sqrt() + 1e-6)).clamp(max=1.0)
-        for parameter in self.body.parameters():
-            if parameter.grad is not None:
-                parameter.grad.view(count, -1).mul_(factor[:, None])
-        for place, head in enumerate(self.heads):
-            for parameter in head.parameters():
-                if parameter.grad is not None:
-                    parameter.grad.mul_(factor[place])
+                parts = parameter.grad.unbind() if self.stacked else (parameter.grad,)
+                for own, part in zip(found, parts, strict=True):
+                    own.append(part)
+        for own, head in zip(found, self.heads, strict=True):
+            own += [parameter.grad for parameter in head.parameters() if parameter.grad is not None]
+        return found
 
     def _write_back(self) -> None:
-        with torch.no_grad():
-            own = [dict(one.model.named_parameters()) for one in self.learners]
-            for name, parameter in self.body.named_parameters():
-                values = parameter.to(CPU)
-                for place, parameters in enumerate(own):
-                    parameters[name].copy_(values[place] if self.stacked else values)
-            for head, parameters in zip(self.heads, own, strict=True):
-                for name, parameter in head.named_parameters():
-                    parameters[f"head.{name}"].copy_(parameter)
+        body = dict(self.body.named_parameters())
+        values = _on_processor(list(body.values()))
+        for place, (one, head) in enumerate(zip(self.learners, self.heads, strict=True)):
+            own = dict(one.model.named_parameters())
+            current = {
+                name: value[place] if self.stacked else value
+                for name, value in zip(body, values, strict=True)
+            } | {f"head.{name}": value for name, value in head.named_parameters()}
+            with torch.no_grad():
+                torch._foreach_copy_([own[name] for name in current], list(current.values()))
 
     def keep(self, places: Sequence[int]) -> None:
         """Go on with these learners only."""
@@ -206,10 +206,24 @@ class Together:
         parameters = self._parameters()
         for key, value in state.items():
             number, name = key.split(".", 1)
-            self.adam.state[parameters[int(number)]][name] = value.to(self.device) if value.ndim else value
+            self.adam.state[parameters[int(number)]][name] = value.to(self.device)
 
     def _parameters(self) -> list[Tensor]:
         return [parameter for group in self.adam.param_groups for parameter in group["params"]]
+
+
+def _on_processor(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Of one kind, and brought there in one piece: a card is waited for once."""
+    tensors = [one.detach() for one in tensors]
+    if all(one.device == CPU for one in tensors):
+        return tensors
+    whole = torch.cat([one.flatten() for one in tensors])
+    # Memory that is new to a process takes several times as long to send to.
+    landed = torch.empty(whole.shape, dtype=whole.dtype, pin_memory=whole.is_cuda).copy_(whole)
+    return [
+        part.view(one.shape)
+        for one, part in zip(tensors, landed.split([one.numel() for one in tensors]), strict=True)
+    ]
 
 
 def _some(state: Mapping[str, Tensor], at: Tensor) -> dict[str, Tensor]:
