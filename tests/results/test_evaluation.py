@@ -13,14 +13,9 @@ from scipy.stats import spearmanr
 
 from kemm.core.cohort import Case, Cohort, Outcome
 from kemm.core.types import CaseId
-from kemm.results.evaluation import (
-    EvaluationConfig,
-    Evaluator,
-    Predictions,
-    median_follow_up,
-    summarise_folds,
-    warnings_of,
-)
+from kemm.results.cohort_summary import median_follow_up, summarise_folds, warnings_of
+from kemm.results.evaluation import EvaluationConfig, Evaluator
+from kemm.results.predictions import Predictions
 from kemm.results.records import FoldSummary, ModelResult
 from kemm.results.truth import compare_with_truth
 from kemm.survival.metrics import UndefinedMetric, kaplan_meier

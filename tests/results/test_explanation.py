@@ -12,8 +12,8 @@ import pytest
 
 from kemm.core.cohort import Case, Cohort, Covariate, Outcome
 from kemm.core.types import CaseId, Statement
-from kemm.results.evaluation import Predictions
 from kemm.results.explanation import Findings, attention_pairs, build_explanation, drivers
+from kemm.results.predictions import Predictions
 from kemm.results.records import CaseStory, Explanation
 from kemm.training.comparators import ModelSpec
 from kemm.training.splits import Fold

@@ -39,7 +39,8 @@ from kemm.results.comparison.records import (
     RepeatedDifference,
 )
 from kemm.results.comparison.repeats import repeated_difference
-from kemm.results.evaluation import Evaluator, Predictions
+from kemm.results.evaluation import Evaluator
+from kemm.results.predictions import Predictions
 from kemm.results.records import RunRecord
 from kemm.results.report import render_comparison
 from kemm.survival.metrics import UndefinedMetric

@@ -21,7 +21,8 @@ from kemm.core.settings import Section
 from kemm.execution import Mapper, run_here
 from kemm.pipeline.progress import Progress, Silent
 from kemm.results.comparison.controls_record import Control, ControlName, Controls
-from kemm.results.evaluation import EvaluationConfig, Evaluator, Predictions
+from kemm.results.evaluation import EvaluationConfig, Evaluator
+from kemm.results.predictions import Predictions
 from kemm.survival.metrics import UndefinedMetric, combined_concordance, count_pairs
 from kemm.training.comparators import ComparatorsConfig, ModelSpec, models_of
 from kemm.training.crossval import Crossval, finished, read_unit

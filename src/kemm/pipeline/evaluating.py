@@ -13,14 +13,9 @@ from kemm.pipeline.inputs import Inputs, describe
 from kemm.pipeline.prepare import doubt_fields
 from kemm.pipeline.progress import Progress
 from kemm.pipeline.refining import facts_of
-from kemm.results.evaluation import (
-    DEFINITIONS,
-    Evaluator,
-    Predictions,
-    median_follow_up,
-    summarise_folds,
-    warnings_of,
-)
+from kemm.results.cohort_summary import median_follow_up, summarise_folds, warnings_of
+from kemm.results.evaluation import DEFINITIONS, Evaluator
+from kemm.results.predictions import Predictions
 from kemm.results.records import CohortSummary, Evaluation, Truth
 from kemm.results.truth import compare_with_truth, planted_signal
 from kemm.training.comparators import CLINICAL, ModelSpec

@@ -31,7 +31,7 @@ from kemm.modalities.reports import BY_MODEL, REFINERS, read_reports
 from kemm.modalities.reports.covariates import check_covariates
 from kemm.modalities.slides import SlideSource, find_slides, read_table_cases
 from kemm.pipeline.unchanged import Sight
-from kemm.results.evaluation import median_follow_up
+from kemm.results.cohort_summary import median_follow_up
 from kemm.training.splits import Fold, fold_kind, make_folds
 
 SHOWN_CASES = 5

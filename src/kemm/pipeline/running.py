@@ -47,8 +47,9 @@ from kemm.pipeline.slide_attention import with_heatmaps
 from kemm.pipeline.training import available, crossval_of, predictions_of, require_network, train
 from kemm.pipeline.tripod import write_tripod
 from kemm.pipeline.unchanged import remember
-from kemm.results.evaluation import Evaluator, Predictions
+from kemm.results.evaluation import Evaluator
 from kemm.results.explanation import Findings, build_explanation
+from kemm.results.predictions import Predictions
 from kemm.results.records import Evaluation, Explanation, RunRecord
 from kemm.results.report import render_report
 from kemm.training.comparators import models_of

@@ -7,17 +7,15 @@ of different folds' models are never put into one ranking.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from kemm.core.cohort import Cohort
 from kemm.core.settings import Section
 from kemm.results import records
+from kemm.results.predictions import Array, FoldPart, Predictions
 from kemm.results.records import Cell, Difference, ModelResult
 from kemm.survival.metrics import (
     BootstrappedConcordance,
@@ -37,17 +35,11 @@ from kemm.survival.metrics import (
     kaplan_meier,
     logrank,
     uno_c,
-    usable_tau,
 )
 from kemm.training.comparators import CLINICAL, KAPLAN_MEIER, ModelSpec
-from kemm.training.splits import Fold
-
-Array = NDArray[np.float64]
 
 FEWEST_EVENTS = 10
 """With fewer events a cell shows a dash."""
-FEW_EVENTS = 100
-"""With fewer events in the cohort a warning is shown."""
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 15))
 
 DEFINITIONS = {
@@ -91,79 +83,6 @@ class EvaluationConfig(Section):
     """Resamples of patients for intervals and differences."""
     truth: str | None = None
     """Synthetic cohorts only: a table with case_id and true_log_hazard, to show the truth beside the estimate."""
-
-
-@dataclass(frozen=True)
-class FoldPart:
-    """One model's predictions for the test part of one fold, seeds averaged, with the outcomes."""
-
-    fold: int
-    cases: tuple[str, ...]
-    months: Array
-    event: NDArray[np.bool_]
-    risk: Array
-    high: NDArray[np.bool_]
-    """Above the training part's median risk."""
-    survival: Array
-    """(case, time) on the grid; NaN where the training part was not followed so long."""
-    train_months: Array
-    train_event: NDArray[np.bool_]
-
-    def tau(self) -> float:
-        """The last month at which weighted measures may be taken."""
-        return usable_tau(self.train_months, self.train_event, self.months)
-
-
-class Predictions:
-    """The predictions table joined with outcomes, by model and fold."""
-
-    def __init__(self, frame: pd.DataFrame, cohort: Cohort, folds: Sequence[Fold]) -> None:
-        self.grid = np.array(
-            [float(name.split("@")[1]) for name in frame.columns if name.startswith("survival@")]
-        )
-        self.frame, self.cohort, self.folds = frame, cohort, folds
-        self._row_of = {str(case): row for row, case in enumerate(cohort.ids)}
-
-    def parts(self, model: str, seed: int | None = None) -> list[FoldPart]:
-        """A part a fold; of one seed, or of all seeds' mean."""
-        frame = self.frame[self.frame["model"] == model]
-        if seed is not None:
-            frame = frame[frame["seed"] == seed]
-        return [
-            self._part(fold, frame[frame["fold"] == fold.index])
-            for fold in self.folds
-            if (frame["fold"] == fold.index).any()
-        ]
-
-    def seeds(self, model: str) -> list[int]:
-        """Seeds the model was trained with."""
-        return sorted(int(seed) for seed in self.frame.loc[self.frame["model"] == model, "seed"].unique())
-
-    def _part(self, fold: Fold, frame: pd.DataFrame) -> FoldPart:
-        survival = [name for name in frame.columns if name.startswith("survival@")]
-        # Seeds are averaged on the scale of log risk; thresholds with them.
-        mean = frame.groupby("case_id", sort=True)[["risk", "threshold", *survival]].mean()
-        cases = tuple(str(case) for case in mean.index)
-        rows = [self._row_of[case] for case in cases]
-        train = list(fold.train)
-        return FoldPart(
-            fold=fold.index,
-            cases=cases,
-            months=self.cohort.months[rows],
-            event=self.cohort.event[rows],
-            risk=mean["risk"].to_numpy(dtype=np.float64),
-            high=(mean["risk"] > mean["threshold"]).to_numpy(dtype=np.bool_),
-            survival=mean[survival].to_numpy(dtype=np.float64),
-            train_months=self.cohort.months[train],
-            train_event=self.cohort.event[train],
-        )
-
-    def survival_at(self, part: FoldPart, month: float) -> Array:
-        """Predicted survival at a month, between grid points by straight lines."""
-        known = ~np.isnan(part.survival[0])
-        if month > self.grid[known][-1]:
-            raise UndefinedMetric(f"survival at {month:g} months: the training part was not followed so long")
-        return np.array([np.interp(month, self.grid[known], row[known]) for row in part.survival])
 
 
 def defined(compute: Callable[[], float], cases: int, events: int) -> Cell:
@@ -526,43 +445,3 @@ def _curve(group: str, months: Array, event: NDArray[np.bool_]) -> records.Curve
         cases=len(months),
         events=int(event.sum()),
     )
-
-
-def summarise_folds(cohort: Cohort, folds: Sequence[Fold]) -> list[records.FoldSummary]:
-    """Sizes of each fold, and how many of its test patients come from hospitals it trained on."""
-    found = []
-    for fold in folds:
-        trained = {cohort.sites[row] for row in fold.train} - {None}
-        tested = [cohort.sites[row] for row in fold.test]
-        found.append(
-            records.FoldSummary(
-                fold=fold.index,
-                train_cases=len(fold.train),
-                train_events=int(cohort.event[list(fold.train)].sum()),
-                test_cases=len(fold.test),
-                test_events=int(cohort.event[list(fold.test)].sum()),
-                test_sites=len(set(tested) - {None}),
-                shared_site_share=float(np.mean([site in trained for site in tested])),
-            )
-        )
-    return found
-
-
-def median_follow_up(months: Array, event: NDArray[np.bool_]) -> float | None:
-    """Reverse Kaplan-Meier: the median time to censoring, as if nobody had the event."""
-    return kaplan_meier(months, ~event).median()
-
-
-def warnings_of(cohort: Cohort, fold_kind: str, folds: Sequence[records.FoldSummary]) -> list[str]:
-    """What a reader must know before believing the table."""
-    found = []
-    events = int(cohort.event.sum())
-    if events < FEW_EVENTS:
-        found.append(f"{events} events are few: below {FEW_EVENTS}, intervals are wide and models unstable.")
-    shared = float(np.mean([fold.shared_site_share for fold in folds]))
-    if shared > 0:
-        found.append(
-            f"Folds are {fold_kind}: {shared:.0%} of test patients come from hospitals that are also in the training part, "
-            "which flatters every model that can recognise a hospital."
-        )
-    return found

@@ -12,7 +12,7 @@ import numpy as np
 from kemm.core.cohort import Case, Cohort
 from kemm.core.types import Statement
 from kemm.modalities.reports.covariates import COVARIATE_PREFIX
-from kemm.results.evaluation import Predictions
+from kemm.results.predictions import Predictions
 from kemm.results.records import AttentionPair, CaseStory, Driver, Explanation, StatementEffect
 from kemm.training.comparators import ModelSpec
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kemm.results import records
-from kemm.results.evaluation import Predictions
+from kemm.results.predictions import Predictions
 from kemm.survival.metrics import combined_concordance, count_pairs
 from kemm.training.comparators import ModelSpec
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kemm.results.evaluation import FoldPart
+from kemm.results.predictions import FoldPart
 
 GRID = np.arange(0.0, 121.0, 6.0)
 HAZARD = 1 / 40

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from kemm.results.comparison.matching import MatchedPart, matched
 from kemm.results.comparison.records import AddedValue, CurveCalibration, NetBenefitGain
-from kemm.results.evaluation import FEWEST_EVENTS, FoldPart
+from kemm.results.evaluation import FEWEST_EVENTS
+from kemm.results.predictions import FoldPart
 from kemm.results.records import Cell
 from kemm.survival.metrics import (
     AddedInformation,

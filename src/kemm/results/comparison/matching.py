@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kemm.results.evaluation import FoldPart
+from kemm.results.predictions import FoldPart
 
 
 @dataclass(frozen=True)

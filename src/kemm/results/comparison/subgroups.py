@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from kemm.results.comparison.groupings import Grouping
 from kemm.results.comparison.matching import MatchedPart, matched, only
 from kemm.results.comparison.records import SubgroupRow, Subgroups, SubgroupTable
-from kemm.results.evaluation import FEWEST_EVENTS, FoldPart
+from kemm.results.evaluation import FEWEST_EVENTS
+from kemm.results.predictions import FoldPart
 from kemm.results.records import Cell
 from kemm.survival.metrics import BootstrappedConcordance, FoldRisks, UndefinedMetric, bootstrap_concordance
 
