@@ -395,6 +395,10 @@ def heads_that_do_not_divide_the_width(study: StudyFolder) -> None:
     study.set(model__heads=3)
 
 
+def heads_of_the_field_that_do_not_divide_the_width(study: StudyFolder) -> None:
+    study.set(baselines__heads=3)
+
+
 def more_inner_parts_than_cases(study: StudyFolder) -> None:
     study.set(training__inner_parts=21)
 
@@ -411,6 +415,11 @@ CASES: list[tuple[Break, str, int]] = [
     (
         heads_that_do_not_divide_the_width,
         r"study\.yaml: model\.heads is 3, which does not divide model\.width, 8",
+        INPUT,
+    ),
+    (
+        heads_of_the_field_that_do_not_divide_the_width,
+        r"study\.yaml: baselines\.heads is 3, which does not divide baselines\.width, 32",
         INPUT,
     ),
     (

@@ -275,16 +275,17 @@ def _folds(study: Study, cohort: Cohort, faults: Faults) -> list[Fold]:
 
 def _settings(study: Study, folds: list[Fold], faults: Faults) -> None:
     """Settings that are right by themselves, and wrong beside others or for this cohort."""
-    model, training, horizons = study.config.model, study.config.training, study.config.evaluation.horizons
+    training, horizons = study.config.training, study.config.evaluation.horizons
     fewest = min((len(fold.train) for fold in folds), default=None)
     wrong = []
-    if model.width % model.heads:
-        wrong.append(
-            (
-                f"model.heads is {model.heads}, which does not divide model.width, {model.width}",
-                "Set one of them so that it does.",
+    for section, sizes in (("model", study.config.model), ("baselines", study.config.baselines)):
+        if sizes.width % sizes.heads:
+            wrong.append(
+                (
+                    f"{section}.heads is {sizes.heads}, which does not divide {section}.width, {sizes.width}",
+                    "Set one of them so that it does.",
+                )
             )
-        )
     if len(set(training.seeds)) < len(training.seeds):
         wrong.append(("training.seeds has a seed twice", "The same seed trains the same network: keep one."))
     if fewest is not None and training.inner_parts > fewest:

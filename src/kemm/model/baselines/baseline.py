@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from kemm.core.settings import Section
 from kemm.model.batch import Inputs
@@ -25,12 +24,6 @@ class BaselinesConfig(Section):
     """Dropout, wherever the paper has one."""
     prototypes: int = Field(16, ge=2)
     """Typical patches that prototype networks sum a slide up by; fitted on the training part of each fold."""
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> Self:
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
-        return self
 
 
 @dataclass(frozen=True, kw_only=True)
