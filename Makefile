@@ -13,7 +13,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-slow lint bench bench-refine bench-slides results docs-reference docs clean
+.PHONY: help setup setup-dev demo test test-slow lint bench bench-refine bench-slides results results-demo docs-reference docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -48,6 +48,9 @@ bench-slides: setup ## measure reading and encoding of slides and write docs/sli
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[wsi,encoders]'
 	$(BIN)/python benchmarks/slides.py --large 100000 \
 		--architecture resnet50 vit_small_patch16_224 vit_large_patch16_224 --write docs/slides-speed.md
+
+results-demo: setup ## compare all models on the synthetic cohort and write docs/results-demo.md
+	$(BIN)/python scripts/demo_results.py --controls
 
 results: setup ## run the TCGA examples (KEMM_DATA) and write docs/results.md; takes hours
 	$(BIN)/python scripts/results.py
