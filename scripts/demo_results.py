@@ -15,12 +15,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from kemm import Asked, Study, compare
+from kemm import Asked, Study, compare, run
 from kemm.core.provenance import environment
 from kemm.demo import make_demo_study
 from kemm.execution import usable_cores
 from kemm.results.comparison.controls_record import Control
 from kemm.results.comparison.records import StudyComparison
+from kemm.results.records import Truth
 from kemm.terminal import Lines
 from kemm.terminal_comparison import print_comparison
 from results import ROOT, claim, shown, signed
@@ -54,11 +55,8 @@ def table(study: StudyComparison) -> list[str]:
     return lines
 
 
-def planted(study: StudyComparison) -> list[str]:
+def planted(truth: Truth) -> list[str]:
     """What was put into the cohort, and whether the main model found it."""
-    truth = study.evaluation.truth
-    if truth is None:
-        return []
     lines = [
         "| planted | in | true effect | estimated effect (standard error) | found |",
         "|---|---|--:|--:|---|",
@@ -107,6 +105,9 @@ def main() -> None:
         minutes = (time.perf_counter() - began) / 60
         print_comparison(console, done.comparison)
         found = done.comparison.studies[0]
+        # What a risk stands on is asked by `run`, of the same networks.
+        truth = run(study, workers=options.workers, progress=Lines(console)).evaluation.truth
+        assert truth is not None
         controls = []
         if options.controls:
             began = time.perf_counter()
@@ -128,7 +129,6 @@ def main() -> None:
     versions, cohort = environment(), found.evaluation.cohort
     titles = {model.name: model.title for model in found.evaluation.models}
     training = study.config.training
-    truth = found.evaluation.truth
     page = [
         "# Results on the synthetic cohort",
         "",
@@ -140,13 +140,8 @@ def main() -> None:
         f"`kemm compare demo --ablate` took {minutes:.1f} minutes, from reading the inputs to the page: "
         f"{len(found.evaluation.models)} models on every fold.",
         "",
-        "The truth is known here: "
-        + (
-            f"the hazard that outcomes were drawn from has a C of {truth.true_c:.3f}, and no model can be expected to do better. "
-            if truth is not None
-            else ""
-        )
-        + "What was planted has the shape that kemm looks for, so that this page shows whether kemm works, and not "
+        f"The truth is known here: the hazard that outcomes were drawn from has a C of {truth.true_c:.3f}, and no model can be "
+        "expected to do better. What was planted has the shape that kemm looks for, so that this page shows whether kemm works, and not "
         "that it would win on real patients: for those, see [results.md](results.md).",
         "",
         *(f"- {claim(one, titles, 'Demo')}" for one in found.added_value),
@@ -159,7 +154,7 @@ def main() -> None:
         "",
         f"Effects are log hazard ratios a standard deviation, of {titles[found.main]}.",
         "",
-        *planted(found),
+        *planted(truth),
         *controls,
     ]
     options.write.write_text("\n".join(page) + "\n", encoding="utf-8")

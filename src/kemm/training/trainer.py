@@ -168,15 +168,8 @@ def train(
         rows = sorted({int(row) for one in members for part in (one.fit, one.select) for row in part.rows})
     if steps is None:
         steps = max(1, round(sum(len(one.fit) for one in members) / len(members) / config.batch))
-    runs = [
-        _Run(
-            one,
-            [settle(held_out(one.members, one.reader, config))],
-            0,
-            [_snapshot(each.model) for each in one.members],
-        )
-        for one in ensembles
-    ]
+    runs = [_Run(one, [], 0, []) for one in ensembles]
+    _judge(runs, 0, config)
     known = checkpoint.read() if checkpoint else None
     first = 1 if known is None else 1 + _restore(runs, *known)
     batches, apart = _batches([run for run in runs if not run.over], config)
@@ -189,9 +182,7 @@ def train(
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(epoch)).tolist()
         for batch in batches:
             batch.learn(epoch, [rows[place] for place in order], steps, config)
-        for run in runs:
-            if not run.over:
-                _judge(run, epoch, config)
+        _judge([run for run in runs if not run.over], epoch, config)
         on_epoch(epoch)
         batches = [batch for batch in batches if batch.go_on()]
         if checkpoint is not None and checkpoint.due():
@@ -233,18 +224,21 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _judge(run: _Run, epoch: int, config: TrainingConfig) -> None:
-    """Whether this is an ensemble's best epoch, or its last."""
-    run.losses.append(settle(held_out(run.ensemble.members, run.ensemble.reader, config)))
-    if not math.isfinite(run.losses[-1]):
-        raise UsageError(
-            f"training diverged: after epoch {epoch} the held-out loss is {run.losses[-1]}. "
-            f"Set training.learning_rate below {config.learning_rate:g}."
-        )
-    if run.losses[-1] < run.losses[run.best]:
-        run.best, run.states = epoch, [_snapshot(member.model) for member in run.ensemble.members]
-    elif epoch - run.best >= config.patience:
-        run.over = True
+def _judge(runs: Sequence[_Run], epoch: int, config: TrainingConfig) -> None:
+    """Whether this is each ensemble's best epoch, or its last."""
+    for some in [[run] for run in runs] if config.one_pass == "network" else [runs]:
+        for run, held in zip(some, held_out([run.ensemble for run in some], config), strict=True):
+            run.losses.append(settle(held))
+    for run in runs:
+        if not math.isfinite(run.losses[-1]):
+            raise UsageError(
+                f"training diverged: after epoch {epoch} the held-out loss is {run.losses[-1]}. "
+                f"Set training.learning_rate below {config.learning_rate:g}."
+            )
+        if epoch == 0 or run.losses[-1] < run.losses[run.best]:
+            run.best, run.states = epoch, [_snapshot(member.model) for member in run.ensemble.members]
+        elif epoch - run.best >= config.patience:
+            run.over = True
 
 
 @dataclass
@@ -288,17 +282,23 @@ def _learners(ensemble: Ensemble) -> list[Learner]:
     ]
 
 
-def held_out(members: Sequence[Member], reader: CaseReader, config: TrainingConfig) -> list[Held]:
-    """What each network says of the cases it is held to."""
-    said = predict(
-        [member.model for member in members],
-        [reader] * len(members),
-        [member.select.rows for member in members],
-        device=resolve_device(config.device),
+def held_out(ensembles: Sequence[Ensemble], config: TrainingConfig) -> list[list[Held]]:
+    """What each network says of the cases it is held to, by ensemble."""
+    every = [(member, one.reader) for one in ensembles for member in one.members]
+    said = iter(
+        predict(
+            [member.model for member, _ in every],
+            [reader for _, reader in every],
+            [member.select.rows for member, _ in every],
+            device=resolve_device(config.device),
+        )
     )
     return [
-        Held(member.model, one.scores, one.offset, member.select.months, member.select.event)
-        for member, one in zip(members, said, strict=True)
+        [
+            Held(member.model, one.scores, one.offset, member.select.months, member.select.event)
+            for member, one in zip(ensemble.members, said, strict=False)
+        ]
+        for ensemble in ensembles
     ]
 
 

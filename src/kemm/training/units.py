@@ -173,9 +173,9 @@ def _write_network(
         device=resolve_device(context.training.device),
     )
     frames, about = [], []
-    for one, history in zip(seeded, histories, strict=True):
+    every_held = held_out([one.ensemble for one in seeded], context.training)
+    for one, history, held in zip(seeded, histories, every_held, strict=True):
         seed, stack, members = one.seed, one.stack, list(one.ensemble.members)
-        held = held_out(members, one.ensemble.reader, context.training)
         known = torch.cat([one.output() for one in held])
         known_months, known_event = (
             torch.cat([one.months for one in held]),
