@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from kemm.model.batch import Bags, Tokens
 from kemm.model.pooling_at_once import fits, pool_at_once
+from kemm.model.rooms import Rooms, new_room
 
 LARGEST_SCORES = 2**25
 """Scores that are held at once: rows of queries that look at one bag are taken in groups below it."""
@@ -166,13 +168,17 @@ class _Pool(torch.autograd.Function):
     ) -> Tensor:
         kind = bags.kind(weight)
         plan, desk = _of_bags(bags, weight.shape[0], weight.shape[2]), _Desk(bags, kind)
+        rooms = _rooms(bags, plan, weight)
         pooled = torch.zeros_like(query)
         before: list[Tensor] = []
         kept_bytes, ctx.kept_bags = 0, 0
         for bag, cases, members in plan:
             patches = desk(bag)
-            adapted = _adapted(patches, weight, bias, kept, cases, members)
-            hidden = adapted if linear else nn.functional.gelu(adapted)
+            shape = len(patches), len(cases) * weight.shape[2]
+            may_keep = kept_bytes + math.prod(shape) * kind.itemsize <= bags.keep
+            place = new_room(shape, kind, weight.device) if may_keep else rooms("adapted", shape)
+            adapted = _adapted(patches, weight, bias, kept, cases, members, place)
+            hidden = adapted if linear else torch.ops.aten.gelu.out(adapted, out=rooms("hidden", shape))
             looked: list[Tensor] = []
             for part, case in zip(_parts(hidden, len(cases)), cases, strict=True):
                 attention = _attention(query[case].to(kind), part)
@@ -190,15 +196,19 @@ class _Pool(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         weight, bias, query, pooled, kept, *before = ctx.saved_tensors
         bags, kind = ctx.bags, ctx.bags.kind(weight)
-        desk = _Desk(bags, kind)
+        desk, rooms = _Desk(bags, kind), _rooms(bags, ctx.plan, weight)
         to_weight, to_bias = torch.zeros_like(weight), weight.new_zeros(len(bags), weight.shape[2])
         to_query = torch.zeros_like(query)
         for place, (bag, cases, members) in enumerate(ctx.plan):
             patches = desk(bag)
-            known = place < ctx.kept_bags
-            adapted = before.pop(0) if known else _adapted(patches, weight, bias, kept, cases, members)
-            hidden = adapted if ctx.linear else nn.functional.gelu(adapted)
-            to_hidden = torch.empty_like(hidden)
+            known, shape = place < ctx.kept_bags, (len(patches), len(cases) * weight.shape[2])
+            adapted = (
+                before.pop(0)
+                if known
+                else _adapted(patches, weight, bias, kept, cases, members, rooms("adapted", shape))
+            )
+            hidden = adapted if ctx.linear else torch.ops.aten.gelu.out(adapted, out=rooms("hidden", shape))
+            to_hidden = rooms("to hidden", shape)
             parts = _parts(hidden, len(cases)), _parts(to_hidden, len(cases))
             for part, to_part, case in zip(*parts, cases, strict=True):
                 asks, back = query[case].to(kind), gradient[case].to(kind)
@@ -214,7 +224,7 @@ class _Pool(torch.autograd.Function):
                 torch.mm(rounded.T, back, out=to_part)
                 to_part.addmm_(scores.T, asks)
             if not ctx.linear:
-                to_hidden = torch.ops.aten.gelu_backward(to_hidden, adapted)
+                torch.ops.aten.gelu_backward.grad_input(to_hidden, adapted, grad_input=to_hidden)
             made = _parts((patches.T @ to_hidden).to(weight.dtype), len(cases))
             for own, member, case in zip(made, members, cases, strict=True):
                 to_weight[member] += own if kept is None else own * kept[case][:, None]
@@ -276,6 +286,12 @@ def _looked_at(bags: Bags, desk: _Desk, rows: int) -> Iterator[tuple[Tensor, lis
             yield patches, cases[some]
 
 
+def _rooms(bags: Bags, plan: Sequence[tuple[int, list[int], list[int]]], weight: Tensor) -> Rooms:
+    """As large as the adapted patches of the largest bag."""
+    largest = max((len(bags.patches[bag]) * len(cases) for bag, cases, _ in plan), default=0)
+    return Rooms(largest * weight.shape[2], bags.kind(weight), weight.device)
+
+
 class _Desk:
     """Brings bags to the precision of products, one after another in the same place: memory that is new to a process
     costs more than the conversion. A bag is overwritten by the next."""
@@ -294,7 +310,7 @@ class _Desk:
         if not len(self.room):
             # Size for the largest: pages that a small bag does not reach are never touched.
             features, longest = patches.shape[1], max(self.bags.lengths)
-            self.room = torch.empty(longest, features, dtype=self.kind)
+            self.room = new_room((longest, features), self.kind, patches.device)
             self.half_way = torch.empty(min(longest, ROWS_HALF_WAY), features)
         room = self.room[: len(patches)]
         if self.kind != torch.bfloat16 or patches.dtype == torch.float32:
@@ -321,13 +337,14 @@ def _adapted(
     kept: Tensor | None,
     cases: Sequence[int],
     members: Sequence[int],
+    out: Tensor | None = None,
 ) -> Tensor:
     """A bag through the adapters of all its cases, before gelu, (patch, case times width)."""
     own = weight[members]
     if kept is not None:
         own = own * kept[cases][..., None]
     side_by_side = own.transpose(0, 1).reshape(weight.shape[1], -1).to(patches.dtype)
-    return torch.addmm(bias[cases].flatten().to(patches.dtype), patches, side_by_side)
+    return torch.addmm(bias[cases].flatten().to(patches.dtype), patches, side_by_side, out=out)
 
 
 def _parts(values: Tensor, cases: int) -> tuple[Tensor, ...]:
