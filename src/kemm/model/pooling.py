@@ -49,16 +49,31 @@ def pool(
     members, features, width, asked = *weight.shape, query.shape[1]
     # Operations a patch: through the adapter, then scores and sums at its width; or both at the features' width.
     if linear and 2 * asked * features < features * width + 2 * asked * width:
-        own = weight.repeat_interleave(len(bags) // members, dim=0)
-        if kept is not None:
-            own = own * kept[..., None]
-        seen = _Look.apply(bags, query @ own.transpose(1, 2))  # type: ignore[no-untyped-call]
-        there = bags.case_present[:, None, None]
-        folded: Tensor = (seen @ own + rows[:, None]) * there
-        return folded
+        return _pool_features(bags, weight, rows, query, kept)
     if fits(bags, weight):
         return pool_at_once(bags, weight, rows, query, kept, linear)
     pooled: Tensor = _Pool.apply(bags, weight, rows, query, kept, linear)  # type: ignore[no-untyped-call]
+    return pooled
+
+
+def _pool_features(
+    bags: Bags,
+    weight: Float[Tensor, "member feature width"],
+    bias: Float[Tensor, "case width"],
+    query: Float[Tensor, "case row width"],
+    kept: Float[Tensor, "case feature"] | None,
+) -> Float[Tensor, "case row width"]:
+    """`pool` with a linear adapter in queries and in what they pool: patches are looked at as they are."""
+    # A member's cases are rows of one product: a copy of the weights for each would cost more than looking.
+    members, features, width = weight.shape
+    own = weight.to(bags.kind(weight))
+    side_by_side = query.to(own.dtype).reshape(members, -1, width)
+    asks = (side_by_side @ own.transpose(1, 2)).view(*query.shape[:2], features)
+    stays = None if kept is None else kept[:, None].to(own.dtype)
+    seen: Tensor = _Look.apply(bags, asks if stays is None else asks * stays)  # type: ignore[no-untyped-call]
+    seen = seen if stays is None else seen * stays
+    made = (seen.view(members, -1, features) @ own).view(query.shape).to(query.dtype)
+    pooled: Tensor = (made + bias[:, None]) * bags.case_present[:, None, None]
     return pooled
 
 
@@ -213,13 +228,7 @@ class _Pool(torch.autograd.Function):
             for part, to_part, case in zip(*parts, cases, strict=True):
                 asks, back = query[case].to(kind), gradient[case].to(kind)
                 rounded = before.pop(0) if known else _attention(asks, part)
-                attention, scores = _full(rounded), _full(back @ part.T)
-                correction = (
-                    _rounded_correction(attention, scores)
-                    if kind == torch.bfloat16
-                    else (gradient[case] * pooled[case]).sum(dim=-1, keepdim=True)
-                )
-                scores = (attention * (scores - correction)).to(kind)
+                scores = _through_softmax(rounded, back @ part.T, gradient[case], pooled[case])
                 to_query[case] = (scores @ part).to(query.dtype)
                 torch.mm(rounded.T, back, out=to_part)
                 to_part.addmm_(scores.T, asks)
@@ -262,20 +271,19 @@ class _Look(torch.autograd.Function):
             back = gradient[at].to(kind).flatten(0, 1)
             known = place < ctx.kept
             rounded = before.pop(0) if known else _attention(query[at].to(kind).flatten(0, 1), patches)
-            attention, scores = _full(rounded), _full(back @ patches.T)
-            correction = (
-                _rounded_correction(attention, scores)
-                if kind == torch.bfloat16
-                else (gradient[at] * seen[at]).flatten(0, 1).sum(dim=-1, keepdim=True)
-            )
-            scores = (attention * (scores - correction)).to(kind)
+            own = gradient[at].flatten(0, 1), seen[at].flatten(0, 1)
+            scores = _through_softmax(rounded, back @ patches.T, *own)
             to_query[at] = (scores @ patches).to(query.dtype).view(-1, *query.shape[1:])
         return None, to_query
 
 
-def _rounded_correction(attention: Tensor, scores: Tensor) -> Tensor:
-    """What a softmax takes away of its gradient: of the rounded gradient, or it does not cancel."""
-    return (attention * scores).sum(dim=-1, keepdim=True)
+def _through_softmax(attention: Tensor, to_attention: Tensor, gradient: Tensor, pooled: Tensor) -> Tensor:
+    """The gradient of the scores, from that of the attention to patches and of what it pooled."""
+    kind = attention.dtype
+    attention, back = _full(attention), _full(to_attention)
+    # What a softmax takes away of its gradient: in half precision of the rounded gradient, or it does not cancel.
+    along, across = (attention, back) if kind == torch.bfloat16 else (gradient, pooled)
+    return back.sub_((along * across).sum(dim=-1, keepdim=True)).mul_(attention).to(kind)
 
 
 def _looked_at(bags: Bags, desk: _Desk, rows: int) -> Iterator[tuple[Tensor, list[int]]]:
