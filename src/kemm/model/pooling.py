@@ -46,7 +46,7 @@ def pool(
     The members' cases follow one another, as many of each.
     """
     weight, rows = _of_features_as_given(bags, weight, bias, kept)
-    members, features, width, asked = *weight.shape, query.shape[1]
+    (_, features, width), asked = weight.shape, query.shape[1]
     # Operations a patch: through the adapter, then scores and sums at its width; or both at the features' width.
     if linear and 2 * asked * features < features * width + 2 * asked * width:
         return _pool_features(bags, weight, rows, query, kept)
