@@ -44,3 +44,17 @@ def test_new_memory_takes_what_is_written_whatever_its_size(kind: torch.dtype, r
 def test_systems_without_large_pages_have_memory_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(mmap, "MADV_HUGEPAGE", raising=False)
     assert bool((new_room((2 * HUGE_PAGE,), torch.float32, CPU).fill_(3) == 3).all())
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="no large pages on this system")
+def test_a_kernel_that_refuses_large_pages_gives_memory_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = []
+
+    class Refusing(mmap.mmap):
+        def madvise(self, *_: int) -> None:
+            refused.append(True)
+            raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(mmap, "mmap", Refusing)
+    assert bool((new_room((2 * HUGE_PAGE,), torch.float32, CPU).fill_(3) == 3).all())
+    assert refused

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import mmap
 from collections.abc import Sequence
+from contextlib import suppress
 
 import torch
 from torch import Tensor
@@ -32,11 +33,12 @@ class Rooms:
 def new_room(shape: Sequence[int], kind: torch.dtype, device: torch.device) -> Tensor:
     """Memory with nothing in it yet, in large pages where the system has them: a five hundredth of the requests.
 
-    Of the process's own allocations these alone: a large page that is hardly used costs memory.
+    Not for all that a process allocates: a large page that is hardly used costs memory.
     """
-    size = math.prod(shape) * torch.empty((), dtype=kind).element_size()
+    size = math.prod(shape) * kind.itemsize
     if device.type != "cpu" or size < HUGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
         return torch.empty(*shape, dtype=kind, device=device)
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    memory.madvise(mmap.MADV_HUGEPAGE)
+    with suppress(OSError):  # a kernel built without them refuses; its usual pages serve
+        memory.madvise(mmap.MADV_HUGEPAGE)
     return torch.frombuffer(memory, dtype=kind).view(*shape)
