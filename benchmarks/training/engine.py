@@ -90,6 +90,7 @@ class Engine:
             precision=self.precision,
             cases=min(len(cohort), -(-len(cohort) // self.steps)),
             networks=[cohort.work.width] * networks,
+            queries=cohort.work.heads * cohort.work.knowledge,
             at_once=device.type == "cuda" and self.precision == torch.bfloat16,
         ).keep
 

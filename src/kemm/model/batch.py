@@ -68,7 +68,7 @@ class Bags:
     """What products with patches are computed in: a bag is brought to it when its turn comes, so that a step holds
     patches as they are stored."""
     keep: int = 2**29
-    """Bytes that a step may keep of adapted patches for its way back; beyond it they are made again there."""
+    """Bytes that a step may keep of adapted patches and attention for its way back; beyond it they are made again there."""
     bag_of: tuple[int, ...] | None = None
     """The bag of each case, where several networks share bags: -1 where a case is not there. None: in their order."""
 

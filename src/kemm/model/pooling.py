@@ -91,10 +91,11 @@ def adapt(
     """
     weight, rows = _of_features_as_given(bags, weight, bias, kept)
     kind, longest = bags.kind(weight), max(1, *bags.lengths)
+    weights = _Weights(weight, kept, kind)
     lengths = torch.tensor(bags.case_lengths, device=rows.device)
     made = [rows.new_zeros(longest, rows.shape[1])] * len(bags)
     for bag, cases, members in _of_bags(bags, weight.shape[0], weight.shape[2]):
-        adapted = _adapted(bags.patches[bag].to(kind), weight, rows, kept, cases, members)
+        adapted = _adapted(bags.patches[bag].to(kind), weights(cases, members), rows[cases])
         hidden = (adapted if linear else nn.functional.gelu(adapted)).to(rows.dtype)
         for case, part in zip(cases, _parts(hidden, len(cases)), strict=True):
             made[case] = nn.functional.pad(part, (0, 0, 0, longest - len(part)))
@@ -157,7 +158,8 @@ def _of_bags(bags: Bags, members: int, width: int = 0) -> list[tuple[int, list[i
             cases.setdefault(bag, []).append(case)
     each = len(bags) // members
     found = []
-    for bag, of in sorted(cases.items()):
+    # Bags of the same members one after another: their weights are brought side by side once.
+    for bag, of in sorted(cases.items(), key=lambda one: [case // each for case in one[1]]):
         step = max(1, LARGEST_ADAPTED // max(1, width * len(bags.patches[bag])))
         for start in range(0, len(of), step):
             some = of[start : start + step]
@@ -183,26 +185,29 @@ class _Pool(torch.autograd.Function):
     ) -> Tensor:
         kind = bags.kind(weight)
         plan, desk = _of_bags(bags, weight.shape[0], weight.shape[2]), _Desk(bags, kind)
-        rooms = _rooms(bags, plan, weight)
+        rooms, weights = _rooms(bags, plan, weight), _Weights(weight, kept, kind)
         pooled = torch.zeros_like(query)
+        shelf = _Shelf(bags, plan, weight, query) if any(ctx.needs_input_grad) else None
         before: list[Tensor] = []
-        kept_bytes, ctx.kept_bags = 0, 0
-        for bag, cases, members in plan:
-            patches = desk(bag)
-            shape = len(patches), len(cases) * weight.shape[2]
-            may_keep = kept_bytes + math.prod(shape) * kind.itemsize <= bags.keep
-            place = new_room(shape, kind, weight.device) if may_keep else rooms("adapted", shape)
-            adapted = _adapted(patches, weight, bias, kept, cases, members, place)
+        ctx.kept_bags = shelf.bags if shelf else 0
+        for place, (bag, cases, members) in enumerate(plan):
+            shape = len(bags.patches[bag]), len(cases) * weight.shape[2]
+            own = shelf if place < ctx.kept_bags else None
+            adapted = _adapted(
+                desk(bag),
+                weights(cases, members),
+                bias[cases],
+                own(shape) if own else rooms("adapted", shape),
+            )
             hidden = adapted if linear else torch.ops.aten.gelu.out(adapted, out=rooms("hidden", shape))
             looked: list[Tensor] = []
             for part, case in zip(_parts(hidden, len(cases)), cases, strict=True):
                 attention = _attention(query[case].to(kind), part)
                 pooled[case] = (attention @ part).to(query.dtype)
-                looked.append(attention)
-            kept_bytes += adapted.nbytes + sum(one.nbytes for one in looked)
-            if kept_bytes <= bags.keep:
+                if own:
+                    looked.append(own(attention.shape).copy_(attention))
+            if own:
                 before += [adapted, *looked]
-                ctx.kept_bags += 1
         ctx.bags, ctx.plan, ctx.linear = bags, plan, linear
         ctx.save_for_backward(weight, bias, query, pooled, kept, *before)
         return pooled
@@ -211,8 +216,8 @@ class _Pool(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         weight, bias, query, pooled, kept, *before = ctx.saved_tensors
         bags, kind = ctx.bags, ctx.bags.kind(weight)
-        desk, rooms = _Desk(bags, kind), _rooms(bags, ctx.plan, weight)
-        to_weight, to_bias = torch.zeros_like(weight), weight.new_zeros(len(bags), weight.shape[2])
+        desk, rooms, weights = _Desk(bags, kind), _rooms(bags, ctx.plan, weight), _Weights(weight, kept, kind)
+        to_weight, to_bias = torch.zeros_like(weight.mT), weight.new_zeros(len(bags), weight.shape[2])
         to_query = torch.zeros_like(query)
         for place, (bag, cases, members) in enumerate(ctx.plan):
             patches = desk(bag)
@@ -220,7 +225,7 @@ class _Pool(torch.autograd.Function):
             adapted = (
                 before.pop(0)
                 if known
-                else _adapted(patches, weight, bias, kept, cases, members, rooms("adapted", shape))
+                else _adapted(patches, weights(cases, members), bias[cases], rooms("adapted", shape))
             )
             hidden = adapted if ctx.linear else torch.ops.aten.gelu.out(adapted, out=rooms("hidden", shape))
             to_hidden = rooms("to hidden", shape)
@@ -234,13 +239,13 @@ class _Pool(torch.autograd.Function):
                 to_part.addmm_(scores.T, asks)
             if not ctx.linear:
                 torch.ops.aten.gelu_backward.grad_input(to_hidden, adapted, grad_input=to_hidden)
-            made = _parts((patches.T @ to_hidden).to(weight.dtype), len(cases))
+            made = (to_hidden.T @ patches).to(weight.dtype).chunk(len(cases))
             for own, member, case in zip(made, members, cases, strict=True):
-                to_weight[member] += own if kept is None else own * kept[case][:, None]
+                to_weight[member] += own if kept is None else own * kept[case]
             # A product sums in 32 bits, and faster than a sum over rows does.
             summed = to_hidden.new_ones(1, len(to_hidden)) @ to_hidden
             to_bias[cases] = summed.view(len(cases), -1).to(weight.dtype)
-        return None, to_weight, to_bias, to_query, None, None
+        return None, to_weight.mT, to_bias, to_query, None, None
 
 
 class _Look(torch.autograd.Function):
@@ -318,7 +323,7 @@ class _Desk:
         if not len(self.room):
             # Size for the largest: pages that a small bag does not reach are never touched.
             features, longest = patches.shape[1], max(self.bags.lengths)
-            self.room = new_room((longest, features), self.kind, patches.device)
+            self.room = new_room("patches", (longest, features), self.kind, patches.device)
             self.half_way = torch.empty(min(longest, ROWS_HALF_WAY), features)
         room = self.room[: len(patches)]
         if self.kind != torch.bfloat16 or patches.dtype == torch.float32:
@@ -339,20 +344,56 @@ def _full(values: Tensor) -> Tensor:
 
 
 def _adapted(
-    patches: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    kept: Tensor | None,
-    cases: Sequence[int],
-    members: Sequence[int],
+    patches: Float[Tensor, "patch feature"],
+    side_by_side: Float[Tensor, "feature columns"],
+    bias: Float[Tensor, "case width"],
     out: Tensor | None = None,
-) -> Tensor:
-    """A bag through the adapters of all its cases, before gelu, (patch, case times width)."""
-    own = weight[members]
-    if kept is not None:
-        own = own * kept[cases][..., None]
-    side_by_side = own.transpose(0, 1).reshape(weight.shape[1], -1).to(patches.dtype)
-    return torch.addmm(bias[cases].flatten().to(patches.dtype), patches, side_by_side, out=out)
+) -> Float[Tensor, "patch columns"]:
+    """A bag through the adapters of all its cases, before gelu; columns are those of the first case, and so on."""
+    return torch.addmm(bias.flatten().to(patches.dtype), patches, side_by_side, out=out)
+
+
+class _Weights:
+    """Adapters of a bag's cases side by side, in the precision of products."""
+
+    def __init__(self, weight: Tensor, kept: Tensor | None, kind: torch.dtype) -> None:
+        # As a linear layer has them, features last: here nothing is copied across rows and columns.
+        self.weight, self.kept, self.kind = weight.mT, kept, kind
+        self.members: list[int] = []
+        self.made = weight
+
+    def __call__(self, cases: Sequence[int], members: list[int]) -> Float[Tensor, "feature columns"]:
+        """The same as for the bag before, where its members are the same, and dropout makes no difference."""
+        if self.kept is not None or members != self.members:
+            own = self.weight[members]
+            own = own if self.kept is None else own * self.kept[cases][:, None]
+            self.members, self.made = members, own.to(self.kind).flatten(0, 1).T
+        return self.made
+
+
+class _Shelf:
+    """Where a step keeps what it made of its first bags, as many as `Bags.keep` allows, for its way back."""
+
+    def __init__(
+        self,
+        bags: Bags,
+        plan: Sequence[tuple[int, list[int], list[int]]],
+        weight: Float[Tensor, "member feature width"],
+        query: Float[Tensor, "case row width"],
+    ) -> None:
+        kind = bags.kind(weight)
+        self.bags = self.numbers = self.taken = 0
+        for bag, cases, _ in plan:
+            more = len(bags.patches[bag]) * len(cases) * (weight.shape[2] + query.shape[1])
+            if (self.numbers + more) * kind.itemsize > bags.keep:
+                break
+            self.bags, self.numbers = self.bags + 1, self.numbers + more
+        self.room = new_room("kept", (self.numbers,), kind, weight.device)
+
+    def __call__(self, shape: Sequence[int]) -> Tensor:
+        """The next free place."""
+        first, self.taken = self.taken, self.taken + math.prod(shape)
+        return self.room[first : self.taken].view(*shape)
 
 
 def _parts(values: Tensor, cases: int) -> tuple[Tensor, ...]:

@@ -1,10 +1,11 @@
-"""Memory that is new to a process costs more than most of what is written to it: here it is taken in large pieces, and
-used again."""
+"""Memory that is new to a process costs more than most of what is written to it: here it is used again and again."""
 
 from __future__ import annotations
 
+import ctypes
 import math
 import mmap
+import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -14,9 +15,44 @@ from torch import Tensor
 HUGE_PAGE = 2**21
 """Bytes of a large page on most machines. Smaller tensors come from the usual allocator, which keeps what is freed."""
 
+_left: dict[str, mmap.mmap] = {}
+"""By name: memory whose last tensor is gone."""
+
+
+def new_room(name: str, shape: Sequence[int], kind: torch.dtype, device: torch.device) -> Tensor:
+    """A tensor with anything in it, of memory that nobody else holds.
+
+    Once it and its views are gone, its memory waits for the next of its name. As much memory waits as the largest
+    of each name had, until `give_back`. In large pages where the system has them, of which a room needs a five
+    hundredth; not for all that a process allocates, as a large page that is hardly used costs memory.
+    """
+    size = math.prod(shape) * kind.itemsize
+    if device.type != "cpu" or size < HUGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return torch.empty(*shape, dtype=kind, device=device)
+    memory = _left.pop(name, None)
+    if memory is None or len(memory) < size:
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        with suppress(OSError):  # a kernel built without them refuses; its usual pages serve
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    # The tensor holds on to what it is a view of, and that can tell when it goes.
+    held = (ctypes.c_char * size).from_buffer(memory)
+    weakref.finalize(held, _leave, name, memory).atexit = False
+    return torch.frombuffer(held, dtype=kind).view(*shape)
+
+
+def give_back() -> None:
+    """Leave to the system what waits for its next use."""
+    _left.clear()
+
+
+def _leave(name: str, memory: mmap.mmap) -> None:
+    other = _left.get(name)
+    if other is None or len(other) < len(memory):
+        _left[name] = memory
+
 
 class Rooms:
-    """Places of one kind of number that are written over again and again, each as large as its largest use."""
+    """Rooms of one kind of number, each as large as its largest use while these are held."""
 
     def __init__(self, numbers: int, kind: torch.dtype, device: torch.device) -> None:
         self.numbers, self.kind, self.device = numbers, kind, device
@@ -26,19 +62,5 @@ class Rooms:
         """The first part of a room, as it was left."""
         if name not in self._rooms:
             # Pages that no use reaches are never touched.
-            self._rooms[name] = new_room((self.numbers,), self.kind, self.device)
+            self._rooms[name] = new_room(name, (self.numbers,), self.kind, self.device)
         return self._rooms[name][: math.prod(shape)].view(*shape)
-
-
-def new_room(shape: Sequence[int], kind: torch.dtype, device: torch.device) -> Tensor:
-    """Memory with nothing in it yet, in large pages where the system has them: a five hundredth of the requests.
-
-    Not for all that a process allocates: a large page that is hardly used costs memory.
-    """
-    size = math.prod(shape) * kind.itemsize
-    if device.type != "cpu" or size < HUGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
-        return torch.empty(*shape, dtype=kind, device=device)
-    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    with suppress(OSError):  # a kernel built without them refuses; its usual pages serve
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    return torch.frombuffer(memory, dtype=kind).view(*shape)

@@ -21,7 +21,7 @@ from kemm.model.kemm import ModelConfig
 from kemm.training.comparators import KEMM_NETWORK, ModelSpec
 from kemm.training.dataset import StudyData
 from kemm.training.device import resolve_device, resolve_precision
-from kemm.training.features import FeaturesConfig
+from kemm.training.features import FeaturesConfig, most_knowledge
 from kemm.training.memory import StepMemory, step_memory
 from kemm.training.splits import Fold
 from kemm.training.trainer import OPTIMISTIC, TrainingConfig
@@ -136,8 +136,17 @@ class Crossval:
             precision=precision,
             cases=min(cases, len(self.data.cohort)),
             networks=[settings.width] * networks,
+            queries=settings.heads * self._knowledge(settings),
             at_once=device.type == "cuda" and precision == torch.bfloat16,
         )
+
+    def _knowledge(self, settings: ModelConfig) -> int:
+        """Tokens that ask slides, at most."""
+        if settings.evidence == "gated":
+            return 1
+        if settings.queries == "learned":
+            return settings.learned_queries
+        return most_knowledge(self.data, self.features, "slides")
 
     @property
     def one_pass(self) -> str:

@@ -184,7 +184,7 @@ class FoldTransforms:
         """What is made of reports alone."""
         assert self.document is not None
         assert self.refined is not None
-        statements = [self.chosen(report) for report in reports]
+        statements = [chosen_statements(report, self.config) for report in reports]
         documents = self.document.encode([report.text if report else "" for report in reports])
         whole = self.refined.encode([refined_text(report) for report in reports])
         has_report = np.array([report is not None for report in reports], dtype=np.bool_)
@@ -200,12 +200,6 @@ class FoldTransforms:
                 ),
             },
         )
-
-    def chosen(self, report: RefinedReport | None) -> list[Statement]:
-        """The statements of a report that become tokens, in their order."""
-        if report is None:
-            return []
-        return [one for one in report.statements if self.config.sentences or one.kind != SENTENCE]
 
     def _statement_tokens(
         self, statements: list[list[Statement]], documents: NDArray[np.float32], has_report: NDArray[np.bool_]
@@ -316,6 +310,23 @@ class FoldTransforms:
             slides=SlideScaler(**slides) if slides else None,
             sites=tuple(about["sites"]),
         )
+
+
+def chosen_statements(report: RefinedReport | None, config: FeaturesConfig) -> list[Statement]:
+    """The statements of a report that become tokens, in their order."""
+    if report is None:
+        return []
+    return [one for one in report.statements if config.sentences or one.kind != SENTENCE]
+
+
+def most_knowledge(data: StudyData, config: FeaturesConfig, modality: Literal["slides", "genes"]) -> int:
+    """Tokens of knowledge that ask a modality, at most: of the report, and of the background."""
+    own = max((len(chosen_statements(report, config)) for report in data.reports), default=0)
+    background = max(
+        (sum(len(one.statements(modality, risk)) for risk in RISKS) for one in data.background.values()),
+        default=0,
+    )
+    return own + int(config.whole_report) + background
 
 
 def background_texts(data: StudyData) -> list[str]:

@@ -24,8 +24,8 @@ class StepMemory:
 
     Counted: the features of a step's bags as they are stored, once for all networks; the largest bag in the
     precision of products and what the adapters of all networks make of it, thrice (before and after its
-    non-linearity, and its gradient); and what is kept of adapted patches for the way back. Attention's scores, which
-    are few beside adapted patches, are not.
+    non-linearity, and its gradient); the scores of one network's attention to it, thrice; and what is kept of adapted
+    patches and attention for the way back.
     """
 
     features: int
@@ -37,7 +37,7 @@ class StepMemory:
     limit: int
     """`training.memory_gb`."""
     would_keep: int
-    """Of adapted patches, if memory allows."""
+    """Of adapted patches and attention, if memory allows."""
     patches: int
     """Of a case in a training step, the most."""
     cases: int
@@ -48,8 +48,10 @@ class StepMemory:
 
     @property
     def keep(self) -> int:
-        """What a step keeps of adapted patches for its way back; the rest is made again there."""
-        return max(0, min(self.would_keep, self.limit - self.features - self.one_bag))
+        """What a step keeps for its way back; the rest is made again there."""
+        return max(
+            0, min(self.would_keep, self.limit - self.features - self.one_bag, self.limit - self.prediction)
+        )
 
     @property
     def step(self) -> int:
@@ -58,8 +60,8 @@ class StepMemory:
 
     @property
     def peak(self) -> int:
-        """The larger of training and prediction."""
-        return max(self.step, self.prediction)
+        """The larger of training and prediction, beside which the place of what a step keeps waits for its next use."""
+        return max(self.step, self.prediction + self.keep)
 
     def require(self) -> None:
         """Refuse what does not fit.
@@ -86,6 +88,7 @@ def step_memory(
     precision: torch.dtype,
     cases: int,
     networks: Sequence[int],
+    queries: int,
     at_once: bool = False,
 ) -> StepMemory:
     """What patches take in a process that trains.
@@ -97,6 +100,7 @@ def step_memory(
         cases: in a step, all networks together.
         networks: the width of each network's adapted patches. Linear adapters, which go into queries, leave attention
             instead: about as many numbers a patch.
+        queries: of each network, all heads.
         at_once: whether a bag goes through the adapters of all networks, also of those that do not train on it.
     """
     drawn = lengths if training.patches is None else np.minimum(lengths, training.patches)
@@ -108,10 +112,11 @@ def step_memory(
     share = 1.0 if at_once or parts == 1 else 1 - 1 / parts
     return StepMemory(
         features=int(largest.sum()) * features * stored.itemsize,
-        one_bag=_one_bag(int(drawn.max()), features, networks, size),
-        prediction=predicted * features * stored.itemsize + _one_bag(whole, features, networks, size),
+        one_bag=_one_bag(int(drawn.max()), features, networks, queries, size),
+        prediction=predicted * features * stored.itemsize
+        + _one_bag(whole, features, networks, queries, size),
         limit=round(training.memory_gb * GB),
-        would_keep=round(int(largest.sum()) * sum(networks) * share) * size,
+        would_keep=round(int(largest.sum()) * (sum(networks) + len(networks) * queries) * share) * size,
         patches=int(drawn.max()),
         cases=cases,
         width=features,
@@ -119,8 +124,9 @@ def step_memory(
     )
 
 
-def _one_bag(patches: int, features: int, networks: Sequence[int], size: int) -> int:
+def _one_bag(patches: int, features: int, networks: Sequence[int], queries: int, size: int) -> int:
     # As many networks at once as LARGEST_ADAPTED lets, but one at least.
     adapted = min(patches * sum(networks), max(LARGEST_ADAPTED, patches * max(networks)))
     half_way = FLOAT if size == 2 else 0
-    return patches * features * size + min(patches, ROWS_HALF_WAY) * features * half_way + 3 * adapted * size
+    brought = patches * features * size + min(patches, ROWS_HALF_WAY) * features * half_way
+    return brought + 3 * adapted * size + 3 * patches * queries * FLOAT
