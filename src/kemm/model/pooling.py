@@ -209,12 +209,12 @@ class _Pool(torch.autograd.Function):
             if own:
                 before += [adapted, *looked]
         ctx.bags, ctx.plan, ctx.linear = bags, plan, linear
-        ctx.save_for_backward(weight, bias, query, pooled, kept, *before)
+        ctx.save_for_backward(weight, bias, query, kept, *before)
         return pooled
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        weight, bias, query, pooled, kept, *before = ctx.saved_tensors
+        weight, bias, query, kept, *before = ctx.saved_tensors
         bags, kind = ctx.bags, ctx.bags.kind(weight)
         desk, rooms, weights = _Desk(bags, kind), _rooms(bags, ctx.plan, weight), _Weights(weight, kept, kind)
         to_weight, to_bias = torch.zeros_like(weight.mT), weight.new_zeros(len(bags), weight.shape[2])
@@ -233,7 +233,7 @@ class _Pool(torch.autograd.Function):
             for part, to_part, case in zip(*parts, cases, strict=True):
                 asks, back = query[case].to(kind), gradient[case].to(kind)
                 rounded = before.pop(0) if known else _attention(asks, part)
-                scores = _through_softmax(rounded, back @ part.T, gradient[case], pooled[case])
+                scores = _through_softmax(rounded, back @ part.T)
                 to_query[case] = (scores @ part).to(query.dtype)
                 torch.mm(rounded.T, back, out=to_part)
                 to_part.addmm_(scores.T, asks)
@@ -264,31 +264,21 @@ class _Look(torch.autograd.Function):
             if kept_bytes <= bags.keep:
                 before.append(attention)
         ctx.bags, ctx.kept = bags, len(before)
-        ctx.save_for_backward(query, seen, *before)
+        ctx.save_for_backward(query, *before)
         return seen
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        query, seen, *before = ctx.saved_tensors
+        query, *before = ctx.saved_tensors
         bags, kind = ctx.bags, ctx.bags.kind(query)
         to_query, desk = torch.zeros_like(query), _Desk(bags, kind)
         for place, (patches, at) in enumerate(_looked_at(bags, desk, query.shape[1])):
             back = gradient[at].to(kind).flatten(0, 1)
             known = place < ctx.kept
             rounded = before.pop(0) if known else _attention(query[at].to(kind).flatten(0, 1), patches)
-            own = gradient[at].flatten(0, 1), seen[at].flatten(0, 1)
-            scores = _through_softmax(rounded, back @ patches.T, *own)
+            scores = _through_softmax(rounded, back @ patches.T)
             to_query[at] = (scores @ patches).to(query.dtype).view(-1, *query.shape[1:])
         return None, to_query
-
-
-def _through_softmax(attention: Tensor, to_attention: Tensor, gradient: Tensor, pooled: Tensor) -> Tensor:
-    """The gradient of the scores, from that of the attention to patches and of what it pooled."""
-    kind = attention.dtype
-    attention, back = _full(attention), _full(to_attention)
-    # What a softmax takes away of its gradient: in half precision of the rounded gradient, or it does not cancel.
-    along, across = (attention, back) if kind == torch.bfloat16 else (gradient, pooled)
-    return back.sub_((along * across).sum(dim=-1, keepdim=True)).mul_(attention).to(kind)
 
 
 def _looked_at(bags: Bags, desk: _Desk, rows: int) -> Iterator[tuple[Tensor, list[int]]]:
@@ -335,12 +325,16 @@ class _Desk:
 
 
 def _attention(asks: Tensor, keys: Tensor) -> Tensor:
-    return _full(asks @ keys.T).softmax(dim=-1).to(asks.dtype)
+    return (asks @ keys.T).softmax(dim=-1)  # in half precision it is computed in full, and rounded
 
 
-def _full(values: Tensor) -> Tensor:
-    """Softmax and sums are never of half precision."""
-    return values.float() if values.dtype == torch.bfloat16 else values
+def _through_softmax(attention: Tensor, to_attention: Tensor) -> Tensor:
+    """The gradient of the scores, from that of the attention.
+
+    What a softmax takes away of its gradient is here of the rounded gradient, or it would not cancel: in half
+    precision the gradient of queries would be several times less exact.
+    """
+    return torch._softmax_backward_data(to_attention, attention, -1, attention.dtype)
 
 
 def _adapted(
