@@ -17,7 +17,7 @@ from kemm.model.batch import Inputs, Tokens
 from kemm.model.kemm import ModelConfig, build_kemm
 from kemm.survival.discrete_time import fit_intervals
 from kemm.training.features import CaseFeatures
-from kemm.training.memory import step_memory
+from kemm.training.memory import StepMemory, step_memory
 from kemm.training.reading import Reader
 from kemm.training.slide_scaler import SlideScaler
 from kemm.training.together import Learner, Optimiser, Together
@@ -68,11 +68,11 @@ class Engine:
         self.order = list(range(len(cohort)))
         self.steps = max(1, round(len(cohort) * (1 - 1 / folds) / CASES_A_STEP))
         networks = self.seeds * (folds if self.one_pass == "run" else 1)
-        keep = self._keep(cohort, slides, networks, device)
+        memory = self._memory(cohort, slides, networks, device)
         learners = [
             one
             for fold in range(folds)
-            for one in _learners(cohort, slides, fold, self.linear, self.precision, self.seeds, keep)
+            for one in _learners(cohort, slides, fold, self.linear, self.precision, self.seeds, memory)
         ]
         groups = [learners[first : first + networks] for first in range(0, len(learners), networks)]
         self.stacks = [Together(some, Optimiser(2e-4, 1e-5), device) for some in groups]
@@ -80,8 +80,8 @@ class Engine:
         for stack in self.stacks:
             stack.epoch(0, self.order, self.steps, patches=16, token_dropout=0.0)
 
-    def _keep(self, cohort: Cohort, slides: SlideBags, networks: int, device: torch.device) -> int:
-        """What a step keeps of adapted patches, as `kemm run` would have it by default."""
+    def _memory(self, cohort: Cohort, slides: SlideBags, networks: int, device: torch.device) -> StepMemory:
+        """What patches may take, as `kemm run` would have it by default."""
         return step_memory(
             np.diff(slides.offsets),
             slides.features.dtype,
@@ -91,8 +91,8 @@ class Engine:
             cases=min(len(cohort), -(-len(cohort) // self.steps)),
             networks=[cohort.work.width] * networks,
             queries=cohort.work.heads * cohort.work.knowledge,
-            at_once=device.type == "cuda" and self.precision == torch.bfloat16,
-        ).keep
+            device=device,
+        )
 
     def epoch(self) -> None:
         """Every network trains on every patient of its training part, on all patches."""
@@ -107,11 +107,13 @@ def _learners(
     linear: bool,
     precision: torch.dtype,
     seeds: int,
-    keep: int,
+    memory: StepMemory,
 ) -> list[Learner]:
     rows = np.array(cohort.training_cases(fold))
     edges = fit_intervals(cohort.months[rows], cohort.event[rows], INTERVALS)
-    reader = Reader(_features(cohort, slides, rows.tolist()), INPUTS, None, precision, keep)
+    reader = Reader(
+        _features(cohort, slides, rows.tolist()), INPUTS, None, precision, memory.keep, memory.held
+    )
     config = ModelConfig(
         width=cohort.work.width,
         heads=cohort.work.heads,

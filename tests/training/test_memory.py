@@ -15,6 +15,7 @@ from small_study import crossval, small_study, specs
 from kemm.core.errors import UsageError
 from kemm.modalities.slides import SlideBags
 from kemm.training.crossval import Task, Work, read_unit
+from kemm.training.device import Precision
 from kemm.training.memory import StepMemory
 from kemm.training.networks import untrained
 from kemm.training.reading import Reader
@@ -60,6 +61,27 @@ def test_what_is_kept_is_cut_to_the_memory_allowed_and_what_does_not_fit_is_refu
         UsageError, match=r"patches need .* GB .* training.memory_gb allows .*: .*raise training.memory_gb to"
     ):
         allowed(1000).require()
+
+
+def test_patches_are_held_in_half_precision_only_if_there_is_room_beside_all_else(tmp_path: Path) -> None:
+    context = crossval(small_study(80).data, tmp_path)
+
+    def allowed(count: int, precision: Precision = "bf16") -> StepMemory:
+        training = context.training.model_copy(update={"memory_gb": count / 1e9, "precision": precision})
+        found = replace(context, training=training).memory(context.models[-1])
+        assert found is not None
+        return found
+
+    free = allowed(10**9)
+    bags = context.data.slides
+    assert bags is not None
+    assert free.held == 2 * 5 * bags.offsets[-1]
+    assert free.peak == max(free.step, free.prediction + free.keep) + free.held
+    assert allowed(free.peak).held == free.held
+    short = allowed(free.peak - 1)
+    assert short.held == 0
+    assert short.keep == free.keep
+    assert allowed(10**9, "fp32").held == 0
 
 
 def test_numbers_are_the_same_whatever_is_kept(tmp_path: Path) -> None:

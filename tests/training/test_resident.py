@@ -1,4 +1,4 @@
-"""Features that stay on a card. What needs no card is tested without one."""
+"""Features that stay on a card, or in memory. What needs no card is tested without one."""
 
 from __future__ import annotations
 
@@ -20,8 +20,22 @@ def slides() -> SlideBags:
     return SlideBags(features, np.array([0, 3, 3, 7]), means=np.zeros((3, 4), dtype=np.float32))
 
 
-def test_on_a_processor_nothing_is_held(slides: SlideBags) -> None:
-    assert resident(slides, CPU, torch.float32) is None
+def test_on_a_processor_nothing_is_held_that_needs_no_conversion_or_has_no_room(slides: SlideBags) -> None:
+    assert resident(slides, CPU, torch.float32, 10**9) is None
+    assert resident(slides, CPU, torch.bfloat16) is None
+    assert resident(slides, CPU, torch.bfloat16, 7 * 4 * 2 - 1) is None
+
+
+def test_on_a_processor_what_was_converted_is_held_until_there_is_no_room(
+    slides: SlideBags, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", 3)
+    held = resident(slides, CPU, torch.bfloat16, 7 * 4 * 2)
+    assert held is not None
+    assert torch.equal(held, torch.from_numpy(slides.features).bfloat16())
+    assert resident(slides, CPU, torch.bfloat16, 10**9) is held
+    assert resident(slides, CPU, torch.bfloat16, 0) is None
+    assert resident(slides, CPU, torch.bfloat16, 10**9) is not held
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])

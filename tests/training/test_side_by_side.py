@@ -70,6 +70,20 @@ def test_known_means_give_the_components_that_all_patches_give(study: StudyData)
     np.testing.assert_allclose(apart.values, known.values, atol=1e-4)
 
 
+@pytest.mark.parametrize("patches", [None, 5])
+def test_patches_that_are_held_are_those_that_each_step_would_convert(
+    study: StudyData, patches: int | None
+) -> None:
+    stepwise = Reader(features_of(encoded(study), range(30)), INPUTS, precision=torch.bfloat16)
+    held = replace(stepwise, hold=10**6)
+    rows, how = [3, 0, 7, 39], (patches, 2)
+    pairs = zip(stepwise.slides(rows, *how).patches, held.slides(rows, *how).patches, strict=True)
+    for apart, together in pairs:
+        assert apart.dtype == torch.float32
+        assert together.dtype == torch.bfloat16
+        assert torch.equal(apart.bfloat16(), together)
+
+
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("patches", [None, 5])
 def test_networks_side_by_side_are_given_what_each_is_given_alone(

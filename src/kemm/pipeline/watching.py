@@ -52,5 +52,7 @@ def describe_memory(context: Crossval) -> list[str]:
     return [
         f"memory: patches take up to {numbers.memory(one.step)} in each process in a training step ({one.cases} cases of at most "
         f"{one.patches:,} patches, {one.width:,} numbers each, {one.networks} networks side by side), "
-        f"{numbers.memory(one.prediction)} in a prediction; all else about {BESIDE}"
+        f"{numbers.memory(one.prediction)} in a prediction"
+        + (f", {numbers.memory(one.held)} for all patches in bf16" if one.held else "")
+        + f"; all else about {BESIDE}"
     ]

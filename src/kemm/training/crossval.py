@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from kemm.core.files import read_frame
 from kemm.core.provenance import fingerprint
@@ -137,7 +136,7 @@ class Crossval:
             cases=min(cases, len(self.data.cohort)),
             networks=[settings.width] * networks,
             queries=settings.heads * self._knowledge(settings),
-            at_once=device.type == "cuda" and precision == torch.bfloat16,
+            device=device,
         )
 
     def _knowledge(self, settings: ModelConfig) -> int:

@@ -45,6 +45,8 @@ class StepMemory:
     width: int
     """Numbers a patch."""
     networks: int
+    whole: int
+    """All features of the cohort, where it would save a conversion to hold them; else 0."""
 
     @property
     def keep(self) -> int:
@@ -60,8 +62,14 @@ class StepMemory:
 
     @property
     def peak(self) -> int:
-        """The larger of training and prediction, beside which the place of what a step keeps waits for its next use."""
-        return max(self.step, self.prediction + self.keep)
+        """The larger of training and prediction, beside which the place of what a step keeps waits for its next use;
+        and what is held all the time."""
+        return max(self.step, self.prediction + self.keep) + self.held
+
+    @property
+    def held(self) -> int:
+        """All features, from beginning to end, where there is room for them beside all else."""
+        return self.whole if max(self.step, self.prediction + self.keep) + self.whole <= self.limit else 0
 
     def require(self) -> None:
         """Refuse what does not fit.
@@ -89,7 +97,7 @@ def step_memory(
     cases: int,
     networks: Sequence[int],
     queries: int,
-    at_once: bool = False,
+    device: torch.device,
 ) -> StepMemory:
     """What patches take in a process that trains.
 
@@ -101,15 +109,16 @@ def step_memory(
         networks: the width of each network's adapted patches. Linear adapters, which go into queries, leave attention
             instead: about as many numbers a patch.
         queries: of each network, all heads.
-        at_once: whether a bag goes through the adapters of all networks, also of those that do not train on it.
     """
     drawn = lengths if training.patches is None else np.minimum(lengths, training.patches)
+    half = precision == torch.bfloat16
     largest = np.sort(drawn)[::-1][:cases]
     size = torch.tensor([], dtype=precision).element_size()
     whole = int(lengths.max())
     predicted = min(max(PATCHES_AT_ONCE, whole), int(lengths.sum()))
     parts = 1 if training.selection != "inner" else training.inner_parts
-    share = 1.0 if at_once or parts == 1 else 1 - 1 / parts
+    # A card puts each bag through the adapters of all networks, also of those that do not train on it.
+    share = 1.0 if parts == 1 or (half and device.type == "cuda") else 1 - 1 / parts
     return StepMemory(
         features=int(largest.sum()) * features * stored.itemsize,
         one_bag=_one_bag(int(drawn.max()), features, networks, queries, size),
@@ -121,6 +130,7 @@ def step_memory(
         cases=cases,
         width=features,
         networks=len(networks),
+        whole=int(lengths.sum()) * features * size if half and device.type == "cpu" else 0,
     )
 
 

@@ -44,7 +44,7 @@ def untrained(context: Crossval, shared: FittedFold, spec: ModelSpec) -> list[Se
         memory = context.memory(spec)
         reader = Reader(shared.features, spec.inputs, offset, precision)
         if memory is not None:
-            reader = replace(reader, keep=memory.keep)
+            reader = replace(reader, keep=memory.keep, hold=memory.held)
         beyond = (spec.model or context.model).learn_beyond
         learning = replace(reader, offset=_learning_offset(beyond, shared, crossed, offset))
         members = _members(context, shared, spec, outer, seed)

@@ -43,6 +43,8 @@ class Reader:
     """Of patches."""
     keep: int = 2**29
     """Bytes of adapted patches, see `Bags.keep`."""
+    hold: int = 0
+    """Bytes of memory that all patches may be held in, see `resident`."""
 
     def batch(self, rows: Sequence[int], patches: int | None = None, epoch: int | None = None) -> CaseBatch:
         """The cases at rows of the cohort; at most `patches` patches of each, drawn by epoch and row."""
@@ -83,11 +85,11 @@ class Reader:
     def slides(
         self, rows: Sequence[int], patches: int | None, epoch: int | None, device: torch.device = CPU
     ) -> Bags:
-        """Bags of the cases at rows of the cohort; on the device where they are held there, else in memory."""
+        """Bags of the cases at rows of the cohort; those that are held, or as they are stored."""
         slides, scaler = self.features.slides, self.features.scaler
         assert slides is not None
         assert scaler is not None
-        held = None if slides.means is None else resident(slides, device, self.precision)
+        held = None if slides.means is None else resident(slides, device, self.precision, self.hold)
         whole = torch.from_numpy(slides.features) if held is None else held
         bags = []
         for row in rows:
@@ -107,7 +109,7 @@ class Reader:
     def expect(self, row: int, patches: int | None, epoch: int | None, device: torch.device) -> None:
         """Have a case's patches read from disk meanwhile, if they are not held on the device."""
         slides = self.features.slides
-        if slides is not None and resident(slides, device, self.precision) is None:
+        if slides is not None and resident(slides, device, self.precision, self.hold) is None:
             for start, stop in self._pieces(row, patches, epoch):
                 slides.expect(start, stop)
 

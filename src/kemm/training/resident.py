@@ -1,4 +1,4 @@
-"""Patch features on a card, from one epoch to the next: read from disk and sent there once."""
+"""Patch features that stay as they are computed with, from one epoch to the next: on a card, or in memory."""
 
 from __future__ import annotations
 
@@ -8,36 +8,50 @@ import torch
 from torch import Tensor
 
 from kemm.modalities.slides import SlideBags
+from kemm.model.rooms import new_room
 
 SHARE = 0.5
 """Of the card's free memory that features may take. Larger ones are sent bag by bag, in every step."""
-ROWS_AT_ONCE = 2**16
+ROWS_AT_ONCE = 2**13
 
 _held: WeakKeyDictionary[SlideBags, dict[tuple[torch.device, torch.dtype], Tensor | None]] = (
     WeakKeyDictionary()
 )
 
 
-def resident(slides: SlideBags, device: torch.device, precision: torch.dtype) -> Tensor | None:
-    """All packed features on the device, (patch, width), as stored or, for products in bf16, in bf16.
+def resident(
+    slides: SlideBags, device: torch.device, precision: torch.dtype, memory: int = 0
+) -> Tensor | None:
+    """All packed features on the device, (patch, width): as stored or, for products in bf16, in bf16.
 
-    None where they stay in memory: the device is the processor, shares its memory, or has too little of its own.
+    None where each bag is brought in its turn: the device shares the processor's memory, or has too little of its own.
+    On a processor they are held for products in bf16 alone, which no file is stored for, and if `memory` bytes
+    are enough; else what is held is let go.
     """
-    if device.type != "cuda":
-        return None
     kind = torch.bfloat16 if precision == torch.bfloat16 else torch.from_numpy(slides.features[:0]).dtype
     known = _held.setdefault(slides, {})
-    if (device, kind) not in known:
-        known[device, kind] = _sent(slides, device, kind)
-    return known[device, kind]
+    fits = slides.features.size * kind.itemsize <= memory
+    if device.type == "cpu" and kind == torch.bfloat16 and fits:
+        if (device, kind) not in known:
+            known[device, kind] = _brought(slides, device, kind)
+    elif device.type == "cuda":
+        if (device, kind) not in known:
+            known[device, kind] = _sent(slides, device, kind)
+    else:
+        known.pop((device, kind), None)
+    return known.get((device, kind))
 
 
 def _sent(slides: SlideBags, device: torch.device, kind: torch.dtype) -> Tensor | None:
     free, _ = torch.cuda.mem_get_info(device)
-    if slides.features.size * kind.itemsize > SHARE * free:
-        return None
-    sent = torch.empty(slides.features.shape, dtype=kind, device=device)
-    for start in range(0, len(sent), ROWS_AT_ONCE):
+    return _brought(slides, device, kind) if slides.features.size * kind.itemsize <= SHARE * free else None
+
+
+def _brought(slides: SlideBags, device: torch.device, kind: torch.dtype) -> Tensor:
+    made = new_room("features", slides.features.shape, kind, device)
+    for start in range(0, len(made), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
-        sent[rows] = torch.from_numpy(slides.features[rows]).to(device)
-    return sent
+        some = torch.from_numpy(slides.features[rows]).to(device)
+        # By way of 32 bits, which processors convert from and to several at once.
+        made[rows] = some.float() if kind == torch.bfloat16 else some
+    return made
