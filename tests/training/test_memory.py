@@ -36,7 +36,7 @@ def test_memory_of_a_step_by_hand(tmp_path: Path) -> None:
     assert (found.cases, found.networks, found.patches, found.width) == (40, 3, 6, 5)
     assert found.features == 4 * 5 * sum(drawn)
     assert found.keep == pytest.approx(4 * 3 * (8 + queries) * sum(drawn) * 2 / 3, abs=4)
-    assert found.one_bag == 4 * (6 * 5 + 3 * 6 * 3 * 8 + 3 * 6 * queries)
+    assert found.one_bag == 4 * (6 * 5 + 3 * 6 * 3 * (8 + queries))
     assert found.step == found.features + found.keep + found.one_bag
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from kemm.model.batch import Bags, Tokens
 from kemm.model.pooling_at_once import fits, pool_at_once
 from kemm.model.rooms import Rooms, new_room
 
-LARGEST_SCORES = 2**25
+LARGEST_SCORES = 2**24
 """Scores that are held at once: rows of queries that look at one bag are taken in groups below it."""
 LARGEST_ADAPTED = 2**25
 """Numbers that a bag becomes by way of adapters at once."""
@@ -97,7 +97,7 @@ def adapt(
     for bag, cases, members in _of_bags(bags, weight.shape[0], weight.shape[2]):
         adapted = _adapted(bags.patches[bag].to(kind), weights(cases, members), rows[cases])
         hidden = (adapted if linear else nn.functional.gelu(adapted)).to(rows.dtype)
-        for case, part in zip(cases, _parts(hidden, len(cases)), strict=True):
+        for case, part in zip(cases, _by_case(hidden, len(cases)), strict=True):
             made[case] = nn.functional.pad(part, (0, 0, 0, longest - len(part)))
     return Tokens(torch.stack(made), torch.arange(longest, device=rows.device) < lengths[:, None])
 
@@ -185,30 +185,32 @@ class _Pool(torch.autograd.Function):
     ) -> Tensor:
         kind = bags.kind(weight)
         plan, desk = _of_bags(bags, weight.shape[0], weight.shape[2]), _Desk(bags, kind)
-        rooms, weights = _rooms(bags, plan, weight), _Weights(weight, kept, kind)
+        rooms, weights = Rooms(kind, weight.device), _Weights(weight, kept, kind)
         pooled = torch.zeros_like(query)
-        shelf = _Shelf(bags, plan, weight, query) if any(ctx.needs_input_grad) else None
+        per_patch = weight.shape[2] + query.shape[1]
+        sizes = [len(bags.patches[bag]) * len(cases) * per_patch for bag, cases, _ in plan]
+        shelf = _Shelf(sizes if any(ctx.needs_input_grad) else [], bags.keep, kind, weight.device)
         before: list[Tensor] = []
-        ctx.kept_bags = shelf.bags if shelf else 0
         for place, (bag, cases, members) in enumerate(plan):
             shape = len(bags.patches[bag]), len(cases) * weight.shape[2]
-            own = shelf if place < ctx.kept_bags else None
+            own = shelf if place < shelf.units else None
             adapted = _adapted(
                 desk(bag),
                 weights(cases, members),
                 bias[cases],
                 own(shape) if own else rooms("adapted", shape),
             )
-            hidden = adapted if linear else torch.ops.aten.gelu.out(adapted, out=rooms("hidden", shape))
-            looked: list[Tensor] = []
-            for part, case in zip(_parts(hidden, len(cases)), cases, strict=True):
-                attention = _attention(query[case].to(kind), part)
-                pooled[case] = (attention @ part).to(query.dtype)
-                if own:
-                    looked.append(own(attention.shape).copy_(attention))
             if own:
-                before += [adapted, *looked]
-        ctx.bags, ctx.plan, ctx.linear = bags, plan, linear
+                before.append(adapted)
+            hidden = _hidden(adapted, len(cases), linear, rooms)
+            for some in _groups(len(cases), query.shape[1] * len(adapted)):
+                at, keys = cases[some], hidden[some]
+                asks = query[at].to(kind)
+                attention = _attention(asks, keys, rooms, own)
+                pooled[at] = (attention @ keys).to(query.dtype)
+                if own:
+                    before.append(attention)
+        ctx.bags, ctx.plan, ctx.linear, ctx.kept_bags = bags, plan, linear, shelf.units
         ctx.save_for_backward(weight, bias, query, kept, *before)
         return pooled
 
@@ -216,7 +218,7 @@ class _Pool(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         weight, bias, query, kept, *before = ctx.saved_tensors
         bags, kind = ctx.bags, ctx.bags.kind(weight)
-        desk, rooms, weights = _Desk(bags, kind), _rooms(bags, ctx.plan, weight), _Weights(weight, kept, kind)
+        desk, rooms, weights = _Desk(bags, kind), Rooms(kind, weight.device), _Weights(weight, kept, kind)
         to_weight, to_bias = torch.zeros_like(weight.mT), weight.new_zeros(len(bags), weight.shape[2])
         to_query = torch.zeros_like(query)
         for place, (bag, cases, members) in enumerate(ctx.plan):
@@ -227,23 +229,25 @@ class _Pool(torch.autograd.Function):
                 if known
                 else _adapted(patches, weights(cases, members), bias[cases], rooms("adapted", shape))
             )
-            hidden = adapted if ctx.linear else torch.ops.aten.gelu.out(adapted, out=rooms("hidden", shape))
-            to_hidden = rooms("to hidden", shape)
-            parts = _parts(hidden, len(cases)), _parts(to_hidden, len(cases))
-            for part, to_part, case in zip(*parts, cases, strict=True):
-                asks, back = query[case].to(kind), gradient[case].to(kind)
-                rounded = before.pop(0) if known else _attention(asks, part)
-                scores = _through_softmax(rounded, back @ part.T)
-                to_query[case] = (scores @ part).to(query.dtype)
-                torch.mm(rounded.T, back, out=to_part)
-                to_part.addmm_(scores.T, asks)
+            hidden = _hidden(adapted, len(cases), ctx.linear, rooms)
+            to_hidden = rooms("to hidden", hidden.shape)
+            for some in _groups(len(cases), query.shape[1] * len(patches)):
+                at, keys = cases[some], hidden[some]
+                asks, back = query[at].to(kind), gradient[at].to(kind)
+                attention = before.pop(0) if known else _attention(asks, keys, rooms)
+                to_scores = _through_softmax(attention, back, keys, rooms)
+                to_query[at] = (to_scores @ keys).to(query.dtype)
+                torch.bmm(attention.mT, back, out=to_hidden[some]).baddbmm_(to_scores.mT, asks)
+            # In the place of what is hidden, which nobody asks any more.
+            to_adapted = rooms("hidden", shape)
+            _by_case(to_adapted, len(cases)).copy_(to_hidden)
             if not ctx.linear:
-                torch.ops.aten.gelu_backward.grad_input(to_hidden, adapted, grad_input=to_hidden)
-            made = (to_hidden.T @ patches).to(weight.dtype).chunk(len(cases))
+                torch.ops.aten.gelu_backward.grad_input(to_adapted, adapted, grad_input=to_adapted)
+            made = (to_adapted.T @ patches).to(weight.dtype).chunk(len(cases))
             for own, member, case in zip(made, members, cases, strict=True):
                 to_weight[member] += own if kept is None else own * kept[case]
             # A product sums in 32 bits, and faster than a sum over rows does.
-            summed = to_hidden.new_ones(1, len(to_hidden)) @ to_hidden
+            summed = to_adapted.new_ones(1, len(to_adapted)) @ to_adapted
             to_bias[cases] = summed.view(len(cases), -1).to(weight.dtype)
         return None, to_weight.mT, to_bias, to_query, None, None
 
@@ -254,45 +258,45 @@ class _Look(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, bags: Bags, query: Tensor) -> Tensor:
         kind = bags.kind(query)
-        seen, desk = torch.zeros_like(query), _Desk(bags, kind)
+        seen, desk, rooms = torch.zeros_like(query), _Desk(bags, kind), Rooms(kind, query.device)
+        plan = _looked_at(bags, query.shape[1])
+        sizes = [len(bags.patches[bag]) * len(at) * query.shape[1] for bag, at in plan]
+        shelf = _Shelf(sizes if ctx.needs_input_grad[1] else [], bags.keep, kind, query.device)
         before: list[Tensor] = []
-        kept_bytes = 0
-        for patches, at in _looked_at(bags, desk, query.shape[1]):
-            attention = _attention(query[at].to(kind).flatten(0, 1), patches)
+        for place, (bag, at) in enumerate(plan):
+            patches, own = desk(bag), shelf if place < shelf.units else None
+            attention = _attention(query[at].to(kind).flatten(0, 1), patches, rooms, own)
             seen[at] = (attention @ patches).to(query.dtype).view(-1, *query.shape[1:])
-            kept_bytes += attention.nbytes
-            if kept_bytes <= bags.keep:
+            if own:
                 before.append(attention)
-        ctx.bags, ctx.kept = bags, len(before)
+        ctx.bags, ctx.plan = bags, plan
         ctx.save_for_backward(query, *before)
         return seen
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         query, *before = ctx.saved_tensors
-        bags, kind = ctx.bags, ctx.bags.kind(query)
-        to_query, desk = torch.zeros_like(query), _Desk(bags, kind)
-        for place, (patches, at) in enumerate(_looked_at(bags, desk, query.shape[1])):
-            back = gradient[at].to(kind).flatten(0, 1)
-            known = place < ctx.kept
-            rounded = before.pop(0) if known else _attention(query[at].to(kind).flatten(0, 1), patches)
-            scores = _through_softmax(rounded, back @ patches.T)
+        kind = ctx.bags.kind(query)
+        to_query, desk, rooms = torch.zeros_like(query), _Desk(ctx.bags, kind), Rooms(kind, query.device)
+        for place, (bag, at) in enumerate(ctx.plan):
+            patches, back = desk(bag), gradient[at].to(kind).flatten(0, 1)
+            attention = (
+                before[place]
+                if place < len(before)
+                else _attention(query[at].to(kind).flatten(0, 1), patches, rooms)
+            )
+            scores = _through_softmax(attention, back, patches, rooms)
             to_query[at] = (scores @ patches).to(query.dtype).view(-1, *query.shape[1:])
         return None, to_query
 
 
-def _looked_at(bags: Bags, desk: _Desk, rows: int) -> Iterator[tuple[Tensor, list[int]]]:
-    """(patches, cases) of each bag, with so many cases at once as their scores fit in memory."""
-    for bag, cases, _ in _of_bags(bags, 1):
-        patches = desk(bag)
-        for some in _groups(len(cases), rows * len(patches)):
-            yield patches, cases[some]
-
-
-def _rooms(bags: Bags, plan: Sequence[tuple[int, list[int], list[int]]], weight: Tensor) -> Rooms:
-    """As large as the adapted patches of the largest bag."""
-    largest = max((len(bags.patches[bag]) * len(cases) for bag, cases, _ in plan), default=0)
-    return Rooms(largest * weight.shape[2], bags.kind(weight), weight.device)
+def _looked_at(bags: Bags, rows: int) -> list[tuple[int, list[int]]]:
+    """(bag, cases), with so many cases at once as their scores fit in memory."""
+    return [
+        (bag, cases[some])
+        for bag, cases, _ in _of_bags(bags, 1)
+        for some in _groups(len(cases), rows * len(bags.patches[bag]))
+    ]
 
 
 class _Desk:
@@ -302,6 +306,7 @@ class _Desk:
     def __init__(self, bags: Bags, kind: torch.dtype) -> None:
         self.bags, self.kind = bags, kind
         self.room = self.half_way = torch.empty(0)
+        self.last = -1
 
     def __call__(self, bag: int) -> Float[Tensor, "patch feature"]:
         """The bag; a view of its file, where it needs no conversion."""
@@ -316,6 +321,9 @@ class _Desk:
             self.room = new_room("patches", (longest, features), self.kind, patches.device)
             self.half_way = torch.empty(min(longest, ROWS_HALF_WAY), features)
         room = self.room[: len(patches)]
+        if bag == self.last:
+            return room
+        self.last = bag
         if self.kind != torch.bfloat16 or patches.dtype == torch.float32:
             return room.copy_(patches)
         # By way of 32 bits, which processors convert from and to several at once.
@@ -324,17 +332,37 @@ class _Desk:
         return room
 
 
-def _attention(asks: Tensor, keys: Tensor) -> Tensor:
-    return (asks @ keys.T).softmax(dim=-1)  # in half precision it is computed in full, and rounded
+def _attention(
+    asks: Float[Tensor, "*case row width"],
+    keys: Float[Tensor, "*case patch width"],
+    rooms: Rooms,
+    place: Callable[[Sequence[int]], Tensor] | None = None,
+) -> Float[Tensor, "*case row patch"]:
+    """To be kept at `place`; else it is written over by the next."""
+    shape = *asks.shape[:-1], keys.shape[-2]
+    scores = torch.matmul(asks, keys.mT, out=rooms("scores", shape))
+    room = place(shape) if place else rooms("attention", shape)
+    # In half precision it is computed in full, and rounded once.
+    return torch.softmax(scores, dim=-1, out=room)
 
 
-def _through_softmax(attention: Tensor, to_attention: Tensor) -> Tensor:
-    """The gradient of the scores, from that of the attention.
+def _through_softmax(
+    attention: Float[Tensor, "*case row patch"],
+    back: Float[Tensor, "*case row width"],
+    keys: Float[Tensor, "*case patch width"],
+    rooms: Rooms,
+) -> Float[Tensor, "*case row patch"]:
+    """The gradient of the scores, from that of what was pooled.
 
     What a softmax takes away of its gradient is here of the rounded gradient, or it would not cancel: in half
     precision the gradient of queries would be several times less exact.
     """
-    return torch._softmax_backward_data(to_attention, attention, -1, attention.dtype)
+    to_attention = torch.matmul(back, keys.mT, out=rooms("scores", attention.shape))
+    room = rooms("to scores", attention.shape)
+    made: Tensor = torch.ops.aten._softmax_backward_data.out(
+        to_attention, attention, -1, attention.dtype, grad_input=room
+    )
+    return made
 
 
 def _adapted(
@@ -366,23 +394,15 @@ class _Weights:
 
 
 class _Shelf:
-    """Where a step keeps what it made of its first bags, as many as `Bags.keep` allows, for its way back."""
+    """Where a step keeps what it made of its first bags, as far as `Bags.keep` allows, for its way back."""
 
-    def __init__(
-        self,
-        bags: Bags,
-        plan: Sequence[tuple[int, list[int], list[int]]],
-        weight: Float[Tensor, "member feature width"],
-        query: Float[Tensor, "case row width"],
-    ) -> None:
-        kind = bags.kind(weight)
-        self.bags = self.numbers = self.taken = 0
-        for bag, cases, _ in plan:
-            more = len(bags.patches[bag]) * len(cases) * (weight.shape[2] + query.shape[1])
-            if (self.numbers + more) * kind.itemsize > bags.keep:
+    def __init__(self, sizes: Sequence[int], keep: int, kind: torch.dtype, device: torch.device) -> None:
+        self.units = self.taken = numbers = 0
+        for more in sizes:
+            if (numbers + more) * kind.itemsize > keep:
                 break
-            self.bags, self.numbers = self.bags + 1, self.numbers + more
-        self.room = new_room("kept", (self.numbers,), kind, weight.device)
+            self.units, numbers = self.units + 1, numbers + more
+        self.room = new_room("kept", (numbers,), kind, device)
 
     def __call__(self, shape: Sequence[int]) -> Tensor:
         """The next free place."""
@@ -390,9 +410,18 @@ class _Shelf:
         return self.room[first : self.taken].view(*shape)
 
 
-def _parts(values: Tensor, cases: int) -> tuple[Tensor, ...]:
-    """Columns of each case: views that a product takes as they are, where an axis of cases would be copied."""
-    return values.chunk(cases, dim=1)
+def _hidden(
+    adapted: Float[Tensor, "patch columns"], cases: int, linear: bool, rooms: Rooms
+) -> Float[Tensor, "case patch width"]:
+    """What attention looks at, case after case: copied once, for products that would each copy it."""
+    made = adapted if linear else torch.ops.aten.gelu.out(adapted, out=rooms("to hidden", adapted.shape))
+    apart = _by_case(made, cases)
+    return rooms("hidden", apart.shape).copy_(apart)
+
+
+def _by_case(values: Float[Tensor, "patch columns"], cases: int) -> Float[Tensor, "case patch width"]:
+    """A view."""
+    return values.unflatten(1, (cases, -1)).transpose(0, 1)
 
 
 def _groups(cases: int, scores: int) -> list[slice]:

@@ -52,15 +52,16 @@ def _leave(name: str, memory: mmap.mmap) -> None:
 
 
 class Rooms:
-    """Rooms of one kind of number, each as large as its largest use while these are held."""
+    """Rooms of one kind of number, which are written over again and again while these are held."""
 
-    def __init__(self, numbers: int, kind: torch.dtype, device: torch.device) -> None:
-        self.numbers, self.kind, self.device = numbers, kind, device
+    def __init__(self, kind: torch.dtype, device: torch.device) -> None:
+        self.kind, self.device = kind, device
         self._rooms: dict[str, Tensor] = {}
 
     def __call__(self, name: str, shape: Sequence[int]) -> Tensor:
-        """The first part of a room, as it was left."""
-        if name not in self._rooms:
-            # Pages that no use reaches are never touched.
-            self._rooms[name] = new_room(name, (self.numbers,), self.kind, self.device)
-        return self._rooms[name][: math.prod(shape)].view(*shape)
+        """The first part of a room, as it was left; as one that is larger than any so far, if need be."""
+        numbers = math.prod(shape)
+        if name not in self._rooms or len(self._rooms[name]) < numbers:
+            self._rooms.pop(name, None)
+            self._rooms[name] = new_room(name, (numbers,), self.kind, self.device)
+        return self._rooms[name][:numbers].view(*shape)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from kemm.core.errors import UsageError
-from kemm.model.pooling import LARGEST_ADAPTED, ROWS_HALF_WAY
+from kemm.model.pooling import LARGEST_ADAPTED, LARGEST_SCORES, ROWS_HALF_WAY
 from kemm.training.together import PATCHES_AT_ONCE
 from kemm.training.trainer import TrainingConfig
 
@@ -24,8 +24,8 @@ class StepMemory:
 
     Counted: the features of a step's bags as they are stored, once for all networks; the largest bag in the
     precision of products and what the adapters of all networks make of it, thrice (before and after its
-    non-linearity, and its gradient); the scores of one network's attention to it, thrice; and what is kept of adapted
-    patches and attention for the way back.
+    non-linearity, and its gradient); the scores of their attention to it, thrice, of so many networks as are looked
+    at together; and what is kept of adapted patches and attention for the way back.
     """
 
     features: int
@@ -139,4 +139,5 @@ def _one_bag(patches: int, features: int, networks: Sequence[int], queries: int,
     adapted = min(patches * sum(networks), max(LARGEST_ADAPTED, patches * max(networks)))
     half_way = FLOAT if size == 2 else 0
     brought = patches * features * size + min(patches, ROWS_HALF_WAY) * features * half_way
-    return brought + 3 * adapted * size + 3 * patches * queries * FLOAT
+    scores = min(patches * queries * len(networks), max(LARGEST_SCORES, patches * queries))
+    return brought + 3 * (adapted + scores) * size
