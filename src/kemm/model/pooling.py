@@ -421,7 +421,7 @@ def _hidden(
 
 def _by_case(values: Float[Tensor, "patch columns"], cases: int) -> Float[Tensor, "case patch width"]:
     """A view."""
-    return values.unflatten(1, (cases, -1)).transpose(0, 1)
+    return values.view(len(values), cases, -1).transpose(0, 1)
 
 
 def _groups(cases: int, scores: int) -> list[slice]:
