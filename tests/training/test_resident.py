@@ -26,6 +26,16 @@ def test_on_a_processor_nothing_is_held_that_needs_no_conversion_or_has_no_room(
     assert resident(slides, CPU, torch.bfloat16, 7 * 4 * 2 - 1) is None
 
 
+def test_what_a_prediction_was_the_first_to_ask_for_can_be_trained_on(slides: SlideBags) -> None:
+    with torch.inference_mode():
+        resident(slides, CPU, torch.bfloat16, 10**9)
+    held = resident(slides, CPU, torch.bfloat16, 10**9)
+    assert held is not None
+    weight = torch.ones(4, 2, dtype=torch.bfloat16, requires_grad=True)
+    (held @ weight).sum().backward()
+    assert weight.grad is not None
+
+
 def test_on_a_processor_what_was_converted_is_held_until_there_is_no_room(
     slides: SlideBags, monkeypatch: pytest.MonkeyPatch
 ) -> None:

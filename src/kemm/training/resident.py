@@ -47,6 +47,7 @@ def _sent(slides: SlideBags, device: torch.device, kind: torch.dtype) -> Tensor 
     return _brought(slides, device, kind) if slides.features.size * kind.itemsize <= SHARE * free else None
 
 
+@torch.inference_mode(False)  # the first to ask may be a prediction; those who train come after it
 def _brought(slides: SlideBags, device: torch.device, kind: torch.dtype) -> Tensor:
     made = new_room("features", slides.features.shape, kind, device)
     for start in range(0, len(made), ROWS_AT_ONCE):
