@@ -76,15 +76,3 @@ def test_bags_without_any_patch_pool_to_zero_and_have_a_gradient() -> None:
     pooled.sum().backward()
     assert weight.grad is not None
     assert not weight.grad.any()
-
-
-@pytest.mark.parametrize("stored", [torch.float16, torch.float32, torch.bfloat16, torch.float64])
-@pytest.mark.parametrize("wanted", [torch.float32, torch.bfloat16])
-def test_a_bag_is_brought_to_the_precision_asked_for_whatever_came_before_it(
-    stored: torch.dtype, wanted: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pooling, "ROWS_HALF_WAY", 3)
-    patches = tuple(torch.randn(count, 5).to(stored) for count in (4, 7, 1, 0))
-    desk = pooling._Desk(Bags(patches, precision=wanted), wanted)
-    for bag in (1, 0, 3, 2, 1):
-        assert torch.equal(desk(bag), patches[bag].to(wanted))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,15 +10,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from kemm.model.batch import Bags, Tokens
+from kemm.model.desk import Desk
 from kemm.model.pooling_at_once import fits, pool_at_once
-from kemm.model.rooms import Rooms, new_room
+from kemm.model.rooms import Rooms, Shelf
 
 LARGEST_SCORES = 2**24
 """Scores that are held at once: rows of queries that look at one bag are taken in groups below it."""
 LARGEST_ADAPTED = 2**25
 """Numbers that a bag becomes by way of adapters at once."""
-ROWS_HALF_WAY = 2**12
-"""Patches that are brought to 32 bits at once, on their way from one half precision to the other."""
 
 
 def pool(
@@ -184,12 +182,12 @@ class _Pool(torch.autograd.Function):
         linear: bool,
     ) -> Tensor:
         kind = bags.kind(weight)
-        plan, desk = _of_bags(bags, weight.shape[0], weight.shape[2]), _Desk(bags, kind)
+        plan, desk = _of_bags(bags, weight.shape[0], weight.shape[2]), Desk(bags, kind)
         rooms, weights = Rooms(kind, weight.device), _Weights(weight, kept, kind)
         pooled = torch.zeros_like(query)
         per_patch = weight.shape[2] + query.shape[1]
         sizes = [len(bags.patches[bag]) * len(cases) * per_patch for bag, cases, _ in plan]
-        shelf = _Shelf(sizes if any(ctx.needs_input_grad) else [], bags.keep, kind, weight.device)
+        shelf = Shelf(sizes if any(ctx.needs_input_grad) else [], bags.keep, kind, weight.device)
         before: list[Tensor] = []
         for place, (bag, cases, members) in enumerate(plan):
             shape = len(bags.patches[bag]), len(cases) * weight.shape[2]
@@ -218,7 +216,7 @@ class _Pool(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         weight, bias, query, kept, *before = ctx.saved_tensors
         bags, kind = ctx.bags, ctx.bags.kind(weight)
-        desk, rooms, weights = _Desk(bags, kind), Rooms(kind, weight.device), _Weights(weight, kept, kind)
+        desk, rooms, weights = Desk(bags, kind), Rooms(kind, weight.device), _Weights(weight, kept, kind)
         to_weight, to_bias = torch.zeros_like(weight.mT), weight.new_zeros(len(bags), weight.shape[2])
         to_query = torch.zeros_like(query)
         for place, (bag, cases, members) in enumerate(ctx.plan):
@@ -258,10 +256,10 @@ class _Look(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, bags: Bags, query: Tensor) -> Tensor:
         kind = bags.kind(query)
-        seen, desk, rooms = torch.zeros_like(query), _Desk(bags, kind), Rooms(kind, query.device)
+        seen, desk, rooms = torch.zeros_like(query), Desk(bags, kind), Rooms(kind, query.device)
         plan = _looked_at(bags, query.shape[1])
         sizes = [len(bags.patches[bag]) * len(at) * query.shape[1] for bag, at in plan]
-        shelf = _Shelf(sizes if ctx.needs_input_grad[1] else [], bags.keep, kind, query.device)
+        shelf = Shelf(sizes if ctx.needs_input_grad[1] else [], bags.keep, kind, query.device)
         before: list[Tensor] = []
         for place, (bag, at) in enumerate(plan):
             patches, own = desk(bag), shelf if place < shelf.units else None
@@ -277,7 +275,7 @@ class _Look(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         query, *before = ctx.saved_tensors
         kind = ctx.bags.kind(query)
-        to_query, desk, rooms = torch.zeros_like(query), _Desk(ctx.bags, kind), Rooms(kind, query.device)
+        to_query, desk, rooms = torch.zeros_like(query), Desk(ctx.bags, kind), Rooms(kind, query.device)
         for place, (bag, at) in enumerate(ctx.plan):
             patches, back = desk(bag), gradient[at].to(kind).flatten(0, 1)
             attention = (
@@ -297,39 +295,6 @@ def _looked_at(bags: Bags, rows: int) -> list[tuple[int, list[int]]]:
         for bag, cases, _ in _of_bags(bags, 1)
         for some in _groups(len(cases), rows * len(bags.patches[bag]))
     ]
-
-
-class _Desk:
-    """Brings bags to the precision of products, one after another in the same place: memory that is new to a process
-    costs more than the conversion. A bag is overwritten by the next."""
-
-    def __init__(self, bags: Bags, kind: torch.dtype) -> None:
-        self.bags, self.kind = bags, kind
-        self.room = self.half_way = torch.empty(0)
-        self.last = -1
-
-    def __call__(self, bag: int) -> Float[Tensor, "patch feature"]:
-        """The bag; a view of its file, where it needs no conversion."""
-        patches = self.bags.patches[bag]
-        if patches.dtype == self.kind:
-            return patches
-        if patches.device.type != "cpu":
-            return patches.to(self.kind)
-        if not len(self.room):
-            # Size for the largest: pages that a small bag does not reach are never touched.
-            features, longest = patches.shape[1], max(self.bags.lengths)
-            self.room = new_room("patches", (longest, features), self.kind, patches.device)
-            self.half_way = torch.empty(min(longest, ROWS_HALF_WAY), features)
-        room = self.room[: len(patches)]
-        if bag == self.last:
-            return room
-        self.last = bag
-        if self.kind != torch.bfloat16 or patches.dtype == torch.float32:
-            return room.copy_(patches)
-        # By way of 32 bits, which processors convert from and to several at once.
-        for some, place in zip(patches.split(ROWS_HALF_WAY), room.split(ROWS_HALF_WAY), strict=True):
-            place.copy_(self.half_way[: len(some)].copy_(some))
-        return room
 
 
 def _attention(
@@ -391,23 +356,6 @@ class _Weights:
             own = own if self.kept is None else own * self.kept[cases][:, None]
             self.members, self.made = members, own.to(self.kind).flatten(0, 1).T
         return self.made
-
-
-class _Shelf:
-    """Where a step keeps what it made of its first bags, as far as `Bags.keep` allows, for its way back."""
-
-    def __init__(self, sizes: Sequence[int], keep: int, kind: torch.dtype, device: torch.device) -> None:
-        self.units = self.taken = numbers = 0
-        for more in sizes:
-            if (numbers + more) * kind.itemsize > keep:
-                break
-            self.units, numbers = self.units + 1, numbers + more
-        self.room = new_room("kept", (numbers,), kind, device)
-
-    def __call__(self, shape: Sequence[int]) -> Tensor:
-        """The next free place."""
-        first, self.taken = self.taken, self.taken + math.prod(shape)
-        return self.room[first : self.taken].view(*shape)
 
 
 def _hidden(

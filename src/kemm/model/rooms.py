@@ -65,3 +65,20 @@ class Rooms:
             self._rooms.pop(name, None)
             self._rooms[name] = new_room(name, (numbers,), self.kind, self.device)
         return self._rooms[name][:numbers].view(*shape)
+
+
+class Shelf:
+    """Where a step keeps what it made of its first bags, as far as `Bags.keep` allows, for its way back."""
+
+    def __init__(self, sizes: Sequence[int], keep: int, kind: torch.dtype, device: torch.device) -> None:
+        self.units = self.taken = numbers = 0
+        for more in sizes:
+            if (numbers + more) * kind.itemsize > keep:
+                break
+            self.units, numbers = self.units + 1, numbers + more
+        self.room = new_room("kept", (numbers,), kind, device)
+
+    def __call__(self, shape: Sequence[int]) -> Tensor:
+        """The next free place."""
+        first, self.taken = self.taken, self.taken + math.prod(shape)
+        return self.room[first : self.taken].view(*shape)

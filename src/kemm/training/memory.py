@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from kemm.core.errors import UsageError
-from kemm.model.pooling import LARGEST_ADAPTED, LARGEST_SCORES, ROWS_HALF_WAY
+from kemm.model.desk import ROWS_HALF_WAY
+from kemm.model.pooling import LARGEST_ADAPTED, LARGEST_SCORES
 from kemm.training.together import PATCHES_AT_ONCE
 from kemm.training.trainer import TrainingConfig
 
