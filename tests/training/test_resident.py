@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -24,6 +27,26 @@ def test_on_a_processor_nothing_is_held_that_needs_no_conversion_or_has_no_room(
     assert resident(slides, CPU, torch.float32, 10**9) is None
     assert resident(slides, CPU, torch.bfloat16) is None
     assert resident(slides, CPU, torch.bfloat16, 7 * 4 * 2 - 1) is None
+
+
+def test_rows_of_a_mapped_file_leave_memory_and_can_be_read_again(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).normal(size=(5000, 4)).astype(np.float16)
+    np.save(tmp_path / "packed.npy", values)
+    mapped = np.load(tmp_path / "packed.npy", mmap_mode="c")
+    asked = []
+
+    class Recorded:
+        def madvise(self, advice: int, first: int, length: int) -> None:
+            asked.append((advice, length))
+            real.madvise(advice, first, length)
+
+    real, mapped._mmap = mapped._mmap, Recorded()
+    slides = SlideBags(mapped, np.array([0, 5000]), means=np.zeros((1, 4), dtype=np.float32))
+    held = resident(slides, CPU, torch.bfloat16, 10**9)
+    assert held is not None
+    assert torch.equal(held, torch.from_numpy(values).bfloat16())
+    assert [advice for advice, _ in asked] == [mmap.MADV_DONTNEED]
+    np.testing.assert_array_equal(slides.features, values)
 
 
 def test_what_a_prediction_was_the_first_to_ask_for_can_be_trained_on(slides: SlideBags) -> None:

@@ -55,4 +55,5 @@ def _brought(slides: SlideBags, device: torch.device, kind: torch.dtype) -> Tens
         some = torch.from_numpy(slides.features[rows]).to(device)
         # By way of 32 bits, which processors convert from and to several at once.
         made[rows] = some.float() if kind == torch.bfloat16 else some
+        slides.leave(start, min(start + ROWS_AT_ONCE, len(made)))  # else memory would hold them twice
     return made

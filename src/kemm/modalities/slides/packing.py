@@ -71,13 +71,20 @@ class SlideBags:
 
     def expect(self, start: int, stop: int) -> None:
         """Have the system read these rows of `features` while something else is computed: they are wanted next."""
+        self._advise("MADV_WILLNEED", start, stop)
+
+    def leave(self, start: int, stop: int) -> None:
+        """Have the system take these rows of `features` out of memory: they are not wanted soon, and stay in the file."""
+        self._advise("MADV_DONTNEED", start, stop)
+
+    def _advise(self, advice: str, start: int, stop: int) -> None:
         mapped = getattr(self.features, "_mmap", None)
-        if mapped is None or start >= stop or not hasattr(mmap, "MADV_WILLNEED"):
+        if mapped is None or start >= stop or not hasattr(mmap, advice):
             return
         assert isinstance(self.features, np.memmap)
         row, header = self.features.strides[0], self.features.offset % mmap.ALLOCATIONGRANULARITY
         first = (header + start * row) // mmap.PAGESIZE * mmap.PAGESIZE
-        mapped.madvise(mmap.MADV_WILLNEED, first, header + stop * row - first)
+        mapped.madvise(getattr(mmap, advice), first, header + stop * row - first)
 
     def slides_of(self, row: int) -> tuple[PackedSlide, ...]:
         """Whose patches a case's are, as far as known."""
