@@ -73,6 +73,13 @@ def test_memory_waits_for_the_next_of_its_name_once_no_view_of_it_is_left() -> N
     assert len(smaller) == LARGE - 5
 
 
+def test_memory_without_a_name_waits_for_nobody() -> None:
+    own = new_room(None, (LARGE,), torch.float32, CPU)
+    assert bool((own.fill_(3) == 3).all())
+    del own
+    assert not rooms._left
+
+
 @pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="no large pages on this system")
 def test_the_largest_of_a_name_waits_until_it_is_given_back() -> None:
     two = [large(numbers=LARGE), large(numbers=2 * LARGE)]

@@ -19,24 +19,26 @@ _left: dict[str, mmap.mmap] = {}
 """By name: memory whose last tensor is gone."""
 
 
-def new_room(name: str, shape: Sequence[int], kind: torch.dtype, device: torch.device) -> Tensor:
+def new_room(name: str | None, shape: Sequence[int], kind: torch.dtype, device: torch.device) -> Tensor:
     """A tensor with anything in it, of memory that nobody else holds.
 
     Once it and its views are gone, its memory waits for the next of its name. As much memory waits as the largest
-    of each name had, until `give_back`. In large pages where the system has them, of which a room needs a five
-    hundredth; not for all that a process allocates, as a large page that is hardly used costs memory.
+    of each name had, until `give_back`; without a name it goes back at once. In large pages where the system has
+    them, of which a room needs a five hundredth; not for all that a process allocates, as a large page that is hardly
+    used costs memory.
     """
     size = math.prod(shape) * kind.itemsize
     if device.type != "cpu" or size < HUGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
         return torch.empty(*shape, dtype=kind, device=device)
-    memory = _left.pop(name, None)
+    memory = _left.pop(name, None) if name else None
     if memory is None or len(memory) < size:
         memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         with suppress(OSError):  # a kernel built without them refuses; its usual pages serve
             memory.madvise(mmap.MADV_HUGEPAGE)
     # The tensor holds on to what it is a view of, and that can tell when it goes.
     held = (ctypes.c_char * size).from_buffer(memory)
-    weakref.finalize(held, _leave, name, memory).atexit = False
+    if name:
+        weakref.finalize(held, _leave, name, memory).atexit = False
     return torch.frombuffer(held, dtype=kind).view(*shape)
 
 

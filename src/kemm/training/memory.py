@@ -107,8 +107,8 @@ def step_memory(
         stored: of a number of the feature store.
         features: numbers a patch.
         cases: in a step, all networks together.
-        networks: the width of each network's adapted patches. Linear adapters, which go into queries, leave attention
-            instead: about as many numbers a patch.
+        networks: the width of each network's adapted patches; of linear adapters, too, which may go into queries and
+            leave none.
         queries: of each network, all heads.
     """
     drawn = lengths if training.patches is None else np.minimum(lengths, training.patches)

@@ -107,7 +107,7 @@ class Reader:
         )
 
     def expect(self, row: int, patches: int | None, epoch: int | None, device: torch.device) -> None:
-        """Have a case's patches read from disk meanwhile, if they are not held on the device."""
+        """Have a case's patches read from disk meanwhile, if they are not held."""
         slides = self.features.slides
         if slides is not None and resident(slides, device, self.precision, self.hold) is None:
             for start, stop in self._pieces(row, patches, epoch):

@@ -49,7 +49,7 @@ def _sent(slides: SlideBags, device: torch.device, kind: torch.dtype) -> Tensor 
 
 @torch.inference_mode(False)  # the first to ask may be a prediction; those who train come after it
 def _brought(slides: SlideBags, device: torch.device, kind: torch.dtype) -> Tensor:
-    made = new_room("features", slides.features.shape, kind, device)
+    made = new_room(None, slides.features.shape, kind, device)
     for start in range(0, len(made), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
         some = torch.from_numpy(slides.features[rows]).to(device)
