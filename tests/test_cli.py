@@ -357,7 +357,10 @@ def test_doctor_names_versions_device_and_optional_parts(kemm: Kemm, monkeypatch
         assert re.search(rf"^{name} +\S", said.out, flags=re.M), name
     assert re.search(rf"^kemm +{re.escape(package.__version__)}$", said.out, flags=re.M)
     monkeypatch.setattr("kemm.diagnosis.find_spec", lambda name: None)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("kemm.training.device.cost_of_bf16", lambda: 41.3)
     said = kemm("doctor")
+    assert re.search(r"^device +CPU, where bf16 takes 41 times as long as fp32$", said.out, flags=re.M)
     assert "not installed: pip install 'kemm[excel]' (clinical tables as Excel workbooks)" in said.out
 
 

@@ -27,7 +27,11 @@ def diagnose() -> list[str]:
     if torch.cuda.is_available():
         lines.append(f"{'device':14} {torch.cuda.get_device_name()}")
     else:
-        lines.append(f"{'device':14} CPU")
+        from kemm.training.device import SLOW_BF16, cost_of_bf16
+
+        times = cost_of_bf16()
+        slow = f", where bf16 takes {times:.0f} times as long as fp32" if times >= SLOW_BF16 else ""
+        lines.append(f"{'device':14} CPU{slow}")
     for module, (extra, what) in OPTIONAL.items():
         found = find_spec(module) is not None
         state = "installed" if found else f"not installed: pip install 'kemm[{extra}]'"

@@ -63,6 +63,22 @@ def test_a_run_is_told_how_far_networks_are_on_every_engine(
     )
 
 
+@pytest.mark.parametrize(
+    ("precision", "times", "said"),
+    [("bf16", 37.2, "takes this processor 37 times as long"), ("bf16", 0.5, None), ("auto", 37.2, None)],
+)
+def test_a_processor_that_is_slow_at_bf16_is_said_to_be(
+    study: StudyFolder, monkeypatch: pytest.MonkeyPatch, precision: str, times: float, said: str | None
+) -> None:
+    monkeypatch.setattr("kemm.pipeline.watching.cost_of_bf16", lambda: times)
+    study.set(training__epochs=1, training__device="cpu", training__precision=precision)
+    told = Watching()
+    run(Study.load(study.path), workers=1, progress=told)
+    lines = [line for line in told.lines if "bf16" in line and line.startswith("warning:")]
+    assert len(lines) == (said is not None)
+    assert all((said or "") in line and "'auto' computes in fp32" in line for line in lines)
+
+
 def test_a_run_from_python_writes_nothing_on_the_terminal(
     study: StudyFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,7 +28,7 @@ from kemm.survival.metrics import combined_concordance, count_pairs
 from kemm.training.comparators import ModelSpec
 from kemm.training.crossval import Crossval, Task, finished, read_unit
 from kemm.training.dataset import StudyData
-from kemm.training.device import resolve_device, resolve_precision
+from kemm.training.device import cost_of_bf16, resolve_device, resolve_precision
 from kemm.training.trainer import OPTIMISTIC, TrainingConfig
 from kemm.training.units import GRID, run_work
 
@@ -469,3 +469,16 @@ def test_a_device_that_is_not_there_is_said_to_be_missing() -> None:
     assert resolve_device("auto").type == "cpu"
     assert resolve_precision("auto", torch.device("cuda")) == torch.bfloat16
     assert resolve_precision("auto", torch.device("cpu")) == torch.float32
+
+
+def test_the_cost_of_bf16_is_that_of_one_product_over_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, pace = [0.0], {torch.float32: 2.0, torch.bfloat16: 5.0}
+
+    def product(left: torch.Tensor, right: torch.Tensor) -> None:
+        assert left.dtype == right.dtype
+        clock[0] += pace[left.dtype]
+        pace[left.dtype] *= 1.1  # later ones are disturbed
+
+    monkeypatch.setattr("kemm.training.device.torch.mm", product)
+    monkeypatch.setattr("kemm.training.device.time.perf_counter", lambda: clock[0])
+    assert cost_of_bf16() == 2.5

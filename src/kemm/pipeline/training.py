@@ -11,7 +11,7 @@ from kemm.core.errors import InputError
 from kemm.core.files import read_json
 from kemm.execution import Mapper
 from kemm.pipeline.progress import Progress
-from kemm.pipeline.watching import describe_memory, watching
+from kemm.pipeline.watching import describe_memory, describe_precision, watching
 from kemm.training.comparators import ModelSpec
 from kemm.training.crossval import Crossval, Placed, Task, finished, read_unit
 from kemm.training.dataset import StudyData
@@ -84,7 +84,10 @@ def train(contexts: Sequence[Crossval], mapper: Mapper, progress: Progress) -> N
         left += [(place, task) for task in tasks if task not in done]
     networks = [(place, task) for place, task in left if contexts[place].spec(task.model).is_network]
     places = sorted({place for place, _ in networks})
-    for line in dict.fromkeys(line for place in places for line in describe_memory(contexts[place])):
+    said = [line for place in places for line in describe_memory(contexts[place])]
+    if places:
+        said += describe_precision(contexts[places[0]])
+    for line in dict.fromkeys(said):
         progress.say(line)
     work = [
         Placed(place, one)

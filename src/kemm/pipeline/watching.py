@@ -7,9 +7,12 @@ import threading
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+import torch
+
 from kemm.pipeline.progress import Step
 from kemm.results.document import numbers
 from kemm.training.crossval import Crossval
+from kemm.training.device import SLOW_BF16, cost_of_bf16, resolve_device, resolve_precision
 from kemm.training.under_way import Watch
 
 SECONDS_A_LOOK = 1.0
@@ -55,4 +58,18 @@ def describe_memory(context: Crossval) -> list[str]:
         f"{numbers.memory(one.prediction)} in a prediction"
         + (f", {numbers.memory(one.held)} for all patches in bf16" if one.held else "")
         + f"; all else about {BESIDE}"
+    ]
+
+
+def describe_precision(context: Crossval) -> list[str]:
+    """A line where patches are to be computed with in bf16, on a processor that is slow at it."""
+    training = context.training
+    device = resolve_device(training.device)
+    if device.type != "cpu" or resolve_precision(training.precision, device) != torch.bfloat16:
+        return []
+    if context.data.slides is None or (times := cost_of_bf16()) < SLOW_BF16:
+        return []
+    return [
+        f"warning: training.precision is 'bf16', and a product in bf16 takes this processor {times:.0f} times as long as in "
+        "fp32; 'auto' computes in fp32 on a processor"
     ]

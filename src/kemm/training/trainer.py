@@ -52,8 +52,9 @@ class TrainingConfig(Section):
     device: Device = "auto"
     """Where networks are computed: "auto" takes a CUDA GPU where there is one."""
     precision: Precision = "auto"
-    """Of patches and of the products with them: bf16 is about twice as fast where the hardware has it, and rounds to
-    three digits. All else is always fp32. "auto" is bf16 on a GPU, fp32 elsewhere."""
+    """Of patches and of the products with them: bf16 is about twice as fast where the hardware has it, many times slower
+    where it has not (`kemm doctor` says so), and rounds to three digits. All else is always fp32. "auto" is bf16 on a GPU,
+    fp32 elsewhere."""
     one_pass: Literal["auto", "run", "fold", "network"] = "auto"
     """Networks that are computed in one pass: those of all folds, of one fold, or each by itself; up to rounding all the
     same. "auto" is all folds on a GPU, and a fold on a processor, where folds go to several workers."""
