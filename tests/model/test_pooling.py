@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
 from made_up_bags import BAG_OF, CASES, LENGTHS, MEMBERS, made_up, spelled_out
 
-from kemm.model import pooling
+from kemm.model import pooling, rooms
 from kemm.model.batch import Bags
 from kemm.model.pooling import looks, pool
 
@@ -32,6 +34,69 @@ def test_pooling_and_its_gradients_are_those_of_the_formula(
         pooled = pool(replace(bags, keep=keep), weight, bias, query, kept=kept, linear=linear)
         torch.testing.assert_close(pooled, expected)
         torch.testing.assert_close(torch.autograd.grad(pooled, (weight, bias, query), upstream), wanted)
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="no large pages on this system")
+@pytest.mark.parametrize("linear", [False, True])
+@pytest.mark.parametrize("rows", [2, 9])
+def test_memory_that_waits_or_is_shared_changes_no_number(
+    linear: bool, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bags, weight, bias, query, kept = made_up(rows, True, False)
+    upstream = torch.randn(query.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    expected = spelled_out(bags, weight, bias, query, kept, linear)
+    wanted = torch.autograd.grad(expected, (weight, bias, query), upstream)
+    monkeypatch.setattr(rooms, "HUGE_PAGE", 1)  # also what is small waits
+    for keep in (1, 2000, bags.keep):
+        two = [pool(replace(bags, keep=keep), weight, bias, query, linear=linear) for _ in range(2)]
+        assert rooms._left  # of the first, and the second had it
+        for waiting in rooms._left.values():
+            waiting[:] = b"\xff" * len(waiting)  # NaN
+        for pooled in two:
+            torch.testing.assert_close(pooled, expected)
+            torch.testing.assert_close(torch.autograd.grad(pooled, (weight, bias, query), upstream), wanted)
+    rooms.give_back()
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="no large pages on this system")
+def test_bags_that_grow_ask_for_new_memory_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    new: list[int] = []
+
+    class Counting(mmap.mmap):
+        def __new__(cls, place: int, size: int, *how: Any, **named: Any) -> Any:
+            new.append(size)
+            return super().__new__(cls, place, size, *how, **named)
+
+    monkeypatch.setattr(rooms, "HUGE_PAGE", 1)
+    monkeypatch.setattr(mmap, "mmap", Counting)
+    rooms.give_back()
+    bags = Bags(tuple(torch.ones(patches, 3) for patches in (5, 10, 20, 40)))
+    weight, query = torch.ones(1, 3, 4, requires_grad=True), torch.ones(4, 2, 4)
+    pool(bags, weight, torch.zeros(1, 4), query).sum().backward()
+    # Kept; hidden, there and back; scores, attention's own on the way there, and its gradient.
+    assert len(new) <= 6
+    first = len(new)
+    pool(bags, weight, torch.zeros(1, 4), query).sum().backward()
+    assert len(new) == first
+    rooms.give_back()
+
+
+def test_a_prediction_keeps_nothing_for_a_way_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    bags, weight, bias, query, _ = made_up(2, False, False)
+    kept: list[int] = []
+    shelf = pooling.Shelf
+
+    def watched(sizes: list[int], keep: int, *how: Any) -> Any:
+        made = shelf(sizes, keep, *how)
+        kept.append(made.units)
+        return made
+
+    monkeypatch.setattr(pooling, "Shelf", watched)
+    with torch.inference_mode():
+        pool(bags, weight, bias, query)
+    pool(bags, weight, bias, query)
+    assert kept[0] == 0
+    assert kept[1] > 0
 
 
 @pytest.mark.parametrize("linear", [False, True])

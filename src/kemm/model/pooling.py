@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -43,6 +44,8 @@ def pool(
 
     The members' cases follow one another, as many of each.
     """
+    if not torch.is_grad_enabled():
+        bags = replace(bags, keep=0)  # nothing goes back
     weight, rows = _of_features_as_given(bags, weight, bias, kept)
     (_, features, width), asked = weight.shape, query.shape[1]
     # Operations a patch: through the adapter, then scores and sums at its width; or both at the features' width.
@@ -156,13 +159,18 @@ def _of_bags(bags: Bags, members: int, width: int = 0) -> list[tuple[int, list[i
             cases.setdefault(bag, []).append(case)
     each = len(bags) // members
     found = []
-    # Bags of the same members one after another: their weights are brought side by side once.
+    # Bags of the same members one after another: their weights are brought side by side once, for those that come whole.
     for bag, of in sorted(cases.items(), key=lambda one: [case // each for case in one[1]]):
         step = max(1, LARGEST_ADAPTED // max(1, width * len(bags.patches[bag])))
         for start in range(0, len(of), step):
             some = of[start : start + step]
             found.append((bag, some, [case // each for case in some]))
     return found
+
+
+def _largest(bags: Bags, plan: Sequence[tuple[int, list[int], *tuple[list[int], ...]]], each: int) -> int:
+    """Numbers that a bag of the plan comes to at most, with so many for each patch and case."""
+    return max((len(bags.patches[bag]) * len(cases) * each for bag, cases, *_ in plan), default=0)
 
 
 class _Pool(torch.autograd.Function):
@@ -183,8 +191,8 @@ class _Pool(torch.autograd.Function):
     ) -> Tensor:
         kind = bags.kind(weight)
         plan, desk = _of_bags(bags, weight.shape[0], weight.shape[2]), Desk(bags, kind)
-        rooms, weights = Rooms(kind, weight.device), _Weights(weight, kept, kind)
-        pooled = torch.zeros_like(query)
+        rooms = Rooms(kind, weight.device, _largest(bags, plan, max(weight.shape[2], query.shape[1])))
+        weights, pooled = _Weights(weight, kept, kind), torch.zeros_like(query)
         per_patch = weight.shape[2] + query.shape[1]
         sizes = [len(bags.patches[bag]) * len(cases) * per_patch for bag, cases, _ in plan]
         shelf = Shelf(sizes if any(ctx.needs_input_grad) else [], bags.keep, kind, weight.device)
@@ -216,7 +224,8 @@ class _Pool(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         weight, bias, query, kept, *before = ctx.saved_tensors
         bags, kind = ctx.bags, ctx.bags.kind(weight)
-        desk, rooms, weights = Desk(bags, kind), Rooms(kind, weight.device), _Weights(weight, kept, kind)
+        desk, weights = Desk(bags, kind), _Weights(weight, kept, kind)
+        rooms = Rooms(kind, weight.device, _largest(bags, ctx.plan, max(weight.shape[2], query.shape[1])))
         to_weight, to_bias = torch.zeros_like(weight.mT), weight.new_zeros(len(bags), weight.shape[2])
         to_query = torch.zeros_like(query)
         for place, (bag, cases, members) in enumerate(ctx.plan):
@@ -256,8 +265,8 @@ class _Look(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, bags: Bags, query: Tensor) -> Tensor:
         kind = bags.kind(query)
-        seen, desk, rooms = torch.zeros_like(query), Desk(bags, kind), Rooms(kind, query.device)
-        plan = _looked_at(bags, query.shape[1])
+        seen, desk, plan = torch.zeros_like(query), Desk(bags, kind), _looked_at(bags, query.shape[1])
+        rooms = Rooms(kind, query.device, _largest(bags, plan, query.shape[1]))
         sizes = [len(bags.patches[bag]) * len(at) * query.shape[1] for bag, at in plan]
         shelf = Shelf(sizes if ctx.needs_input_grad[1] else [], bags.keep, kind, query.device)
         before: list[Tensor] = []
@@ -275,7 +284,8 @@ class _Look(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         query, *before = ctx.saved_tensors
         kind = ctx.bags.kind(query)
-        to_query, desk, rooms = torch.zeros_like(query), Desk(ctx.bags, kind), Rooms(kind, query.device)
+        to_query, desk = torch.zeros_like(query), Desk(ctx.bags, kind)
+        rooms = Rooms(kind, query.device, _largest(ctx.bags, ctx.plan, query.shape[1]))
         for place, (bag, at) in enumerate(ctx.plan):
             patches, back = desk(bag), gradient[at].to(kind).flatten(0, 1)
             attention = (

@@ -56,8 +56,11 @@ def _leave(name: str, memory: mmap.mmap) -> None:
 class Rooms:
     """Rooms of one kind of number, which are written over again and again while these are held."""
 
-    def __init__(self, kind: torch.dtype, device: torch.device) -> None:
+    def __init__(self, kind: torch.dtype, device: torch.device, most: int = 0) -> None:
+        """`most`: numbers that any will be asked for. A room that had to grow would be there twice while the
+        smaller is looked at; pages that are not reached are never touched."""
         self.kind, self.device = kind, device
+        self.most = most if device.type == "cpu" else 0  # a card's memory is taken at once
         self._rooms: dict[str, Tensor] = {}
 
     def __call__(self, name: str, shape: Sequence[int]) -> Tensor:
@@ -65,7 +68,7 @@ class Rooms:
         numbers = math.prod(shape)
         if name not in self._rooms or len(self._rooms[name]) < numbers:
             self._rooms.pop(name, None)
-            self._rooms[name] = new_room(name, (numbers,), self.kind, self.device)
+            self._rooms[name] = new_room(name, (max(numbers, self.most),), self.kind, self.device)
         return self._rooms[name][:numbers].view(*shape)
 
 

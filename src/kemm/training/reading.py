@@ -42,7 +42,7 @@ class Reader:
     precision: torch.dtype = torch.float32
     """Of patches."""
     keep: int = 2**29
-    """Bytes of adapted patches, see `Bags.keep`."""
+    """Bytes of adapted patches and attention, see `Bags.keep`."""
     hold: int = 0
     """Bytes of memory that all patches may be held in, see `resident`."""
 
