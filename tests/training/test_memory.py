@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from small_study import crossval, small_study, specs
 
 from kemm.core.errors import UsageError
 from kemm.modalities.slides import SlideBags
+from kemm.model import attention
 from kemm.training.crossval import Task, Work, read_unit
 from kemm.training.device import Precision
 from kemm.training.memory import StepMemory
@@ -28,7 +29,8 @@ def test_memory_of_a_step_by_hand(tmp_path: Path) -> None:
     found = context.memory(context.models[-1])
     assert found is not None
     # 40 training cases in one step; 3 networks of width 8, each with two thirds of them; bags of at most 6 patches,
-    # 5 numbers of 4 bytes. Two heads ask for 4 statements, the whole report and 2 statements of background.
+    # 5 numbers of 4 bytes; of more patches in a prediction, whose places wait for the next step. Two heads ask for
+    # 4 statements, the whole report and 2 statements of background.
     queries = 2 * (4 + 1 + 2)
     bags = context.data.slides
     assert bags is not None
@@ -36,7 +38,9 @@ def test_memory_of_a_step_by_hand(tmp_path: Path) -> None:
     assert (found.cases, found.networks, found.patches, found.width) == (40, 3, 6, 5)
     assert found.features == 4 * 5 * sum(drawn)
     assert found.keep == pytest.approx(4 * 3 * (8 + queries) * sum(drawn) * 2 / 3, abs=4)
-    assert found.one_bag == 4 * (6 * 5 + 3 * 6 * 3 * (8 + queries))
+    longest = max(bags.offsets[1:] - bags.offsets[:-1])
+    assert longest > 6
+    assert found.one_bag == 4 * longest * (5 + 3 * 3 * (8 + queries))
     assert found.step == found.features + found.keep + found.one_bag
 
 
@@ -65,6 +69,14 @@ def test_what_is_kept_is_cut_to_the_memory_allowed_and_what_does_not_fit_is_refu
 
 def test_patches_are_held_in_half_precision_only_if_there_is_room_beside_all_else(tmp_path: Path) -> None:
     context = crossval(small_study(80).data, tmp_path)
+    bags = context.data.slides
+    assert bags is not None
+    measured = replace(context, training=context.training.model_copy(update={"precision": "bf16"}))
+    table = measured.memory(context.models[-1])
+    assert table is not None
+    assert table.held == 0  # a table of measurements, which is brought to scale in every step
+    encoded = replace(bags, means=np.zeros((80, 5), dtype=np.float32))
+    context = replace(context, data=replace(context.data, slides=encoded))
 
     def allowed(count: int, precision: Precision = "bf16") -> StepMemory:
         training = context.training.model_copy(update={"memory_gb": count / 1e9, "precision": precision})
@@ -73,8 +85,6 @@ def test_patches_are_held_in_half_precision_only_if_there_is_room_beside_all_els
         return found
 
     free = allowed(10**9)
-    bags = context.data.slides
-    assert bags is not None
     assert free.held == 2 * 5 * bags.offsets[-1]
     assert free.peak == max(free.step, free.prediction + free.keep) + free.held
     assert allowed(free.peak).held == free.held
@@ -82,6 +92,51 @@ def test_patches_are_held_in_half_precision_only_if_there_is_room_beside_all_els
     assert short.held == 0
     assert short.keep == free.keep
     assert allowed(10**9, "fp32").held == 0
+
+
+@pytest.mark.parametrize(
+    ("inputs", "queries", "knows", "asking"),
+    [
+        (None, "knowledge", True, 4 + 1 + 2),
+        (("slides", "report"), "knowledge", True, 4 + 1),
+        (("slides", "background"), "knowledge", True, 2),
+        (("slides",), "knowledge", True, 3),
+        (None, "knowledge", False, 3),
+        (None, "learned", True, 3),
+    ],
+)
+def test_who_asks_slides_is_counted_as_the_networks_have_it(
+    inputs: tuple[str, ...] | None,
+    queries: Literal["knowledge", "learned"],
+    knows: bool,
+    asking: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    context = crossval(small_study(30).data, tmp_path)
+    spec = context.models[-1]
+    model = context.model.model_copy(update={"queries": queries, "learned_queries": 3})
+    data = context.data if knows else replace(context.data, reports=[None] * 30, background={})
+    context = replace(context, model=model, data=data)
+    views = tuple(name for name in spec.views if knows or name not in ("report", "fields"))
+    spec = replace(spec, inputs=inputs or spec.inputs, views=views)
+    found = context.memory(spec)
+    assert found is not None
+    asked = []
+    seen = attention.pool
+
+    def pool(*given: Any, **named: Any) -> Any:
+        asked.append(given[3].shape[1])
+        return seen(*given, **named)
+
+    monkeypatch.setattr(attention, "pool", pool)
+    ensemble = untrained(context, fitted(context, context.folds[0]), spec)[0].ensemble
+    batch = ensemble.reader.batch(ensemble.members[0].fit.rows[:8].tolist())
+    ensemble.members[0].model.branch_scores(batch)
+    assert max(asked) == model.heads * asking
+    lengths = np.diff(context.data.slides.offsets) if context.data.slides else np.zeros(0)
+    rows = found.one_bag / 4 / lengths.max() - 5
+    assert rows == found.networks * 3 * (model.width + model.heads * asking)
 
 
 def test_numbers_are_the_same_whatever_is_kept(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,21 @@ def test_on_a_processor_what_was_converted_is_held_until_there_is_no_room(
     assert torch.equal(held, torch.from_numpy(slides.features).bfloat16())
     assert resident(slides, CPU, torch.bfloat16, 10**9) is held
     assert resident(slides, CPU, torch.bfloat16, 0) is None
-    assert resident(slides, CPU, torch.bfloat16, 10**9) is not held
+    again = resident(slides, CPU, torch.bfloat16, 10**9)
+    assert again is not held
+    assert again is not None
+    # What is held in another precision counts in nobody's memory; nor does what is held of other slides.
+    gone = weakref.ref(again)
+    del again
+    assert resident(slides, CPU, torch.float32, 10**9) is None
+    assert gone() is None
+    last = resident(slides, CPU, torch.bfloat16, 10**9)
+    assert last is not None
+    gone = weakref.ref(last)
+    del last
+    others = SlideBags(slides.features, slides.offsets, means=slides.means)
+    assert resident(others, CPU, torch.bfloat16, 10**9) is not None
+    assert gone() is None
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])

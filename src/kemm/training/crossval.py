@@ -135,17 +135,23 @@ class Crossval:
             precision=precision,
             cases=min(cases, len(self.data.cohort)),
             networks=[settings.width] * networks,
-            queries=settings.heads * self._knowledge(settings),
+            queries=settings.heads * self._knowledge(spec, settings),
             device=device,
+            encoded=slides.means is not None,
         )
 
-    def _knowledge(self, settings: ModelConfig) -> int:
+    def _knowledge(self, spec: ModelSpec, settings: ModelConfig) -> int:
         """Tokens that ask slides, at most."""
         if settings.evidence == "gated":
             return 1
-        if settings.queries == "learned":
-            return settings.learned_queries
-        return most_knowledge(self.data, self.features, "slides")
+        known = 0
+        if settings.queries == "knowledge":
+            inputs = [
+                name for name in ("report", "background") if getattr(settings, name) and name in spec.inputs
+            ]
+            known = most_knowledge(self.data, self.features, "slides", inputs)
+        # Where nobody can ask, vectors are learned that do.
+        return known or settings.learned_queries
 
     @property
     def one_pass(self) -> str:

@@ -6,7 +6,7 @@ itself, so that a new patient's are made the same way.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -319,14 +319,19 @@ def chosen_statements(report: RefinedReport | None, config: FeaturesConfig) -> l
     return [one for one in report.statements if config.sentences or one.kind != SENTENCE]
 
 
-def most_knowledge(data: StudyData, config: FeaturesConfig, modality: Literal["slides", "genes"]) -> int:
-    """Tokens of knowledge that ask a modality, at most: of the report, and of the background."""
-    own = max((len(chosen_statements(report, config)) for report in data.reports), default=0)
-    background = max(
-        (sum(len(one.statements(modality, risk)) for risk in RISKS) for one in data.background.values()),
-        default=0,
-    )
-    return own + int(config.whole_report) + background
+def most_knowledge(
+    data: StudyData, config: FeaturesConfig, modality: Literal["slides", "genes"], inputs: Collection[str]
+) -> int:
+    """Tokens of knowledge that ask a modality, at most: of the report and of the background, as far as they are inputs."""
+    own = background = 0
+    if "report" in inputs and any(data.reports):
+        own = max(len(chosen_statements(report, config)) for report in data.reports) + config.whole_report
+    if "background" in inputs:
+        background = max(
+            (sum(len(one.statements(modality, risk)) for risk in RISKS) for one in data.background.values()),
+            default=0,
+        )
+    return own + background
 
 
 def background_texts(data: StudyData) -> list[str]:

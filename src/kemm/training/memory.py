@@ -32,7 +32,7 @@ class StepMemory:
     features: int
     """Of the bags of a step, the largest ones the cohort has."""
     one_bag: int
-    """While the largest bag is worked on."""
+    """While the largest bag is worked on, whole, as a prediction does."""
     prediction: int
     """When the held-out cases are predicted, after each epoch."""
     limit: int
@@ -99,6 +99,7 @@ def step_memory(
     networks: Sequence[int],
     queries: int,
     device: torch.device,
+    encoded: bool = True,
 ) -> StepMemory:
     """What patches take in a process that trains.
 
@@ -110,6 +111,7 @@ def step_memory(
         networks: the width of each network's adapted patches; of linear adapters, too, which may go into queries and
             leave none.
         queries: of each network, all heads.
+        encoded: features are an encoder's; tables of measurements, which are few, are brought to scale in every step.
     """
     drawn = lengths if training.patches is None else np.minimum(lengths, training.patches)
     half = precision == torch.bfloat16
@@ -117,21 +119,22 @@ def step_memory(
     size = torch.tensor([], dtype=precision).element_size()
     whole = int(lengths.max())
     predicted = min(max(PATCHES_AT_ONCE, whole), int(lengths.sum()))
+    # A prediction looks at whole bags, and its places wait for the next step.
+    one_bag = _one_bag(whole, features, networks, queries, size)
     parts = 1 if training.selection != "inner" else training.inner_parts
     # A card puts each bag through the adapters of all networks, also of those that do not train on it.
     share = 1.0 if parts == 1 or (half and device.type == "cuda") else 1 - 1 / parts
     return StepMemory(
         features=int(largest.sum()) * features * stored.itemsize,
-        one_bag=_one_bag(int(drawn.max()), features, networks, queries, size),
-        prediction=predicted * features * stored.itemsize
-        + _one_bag(whole, features, networks, queries, size),
+        one_bag=one_bag,
+        prediction=predicted * features * stored.itemsize + one_bag,
         limit=round(training.memory_gb * GB),
         would_keep=round(int(largest.sum()) * (sum(networks) + len(networks) * queries) * share) * size,
         patches=int(drawn.max()),
         cases=cases,
         width=features,
         networks=len(networks),
-        whole=int(lengths.sum()) * features * size if half and device.type == "cpu" else 0,
+        whole=int(lengths.sum()) * features * size if encoded and half and device.type == "cpu" else 0,
     )
 
 

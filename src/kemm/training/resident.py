@@ -10,6 +10,7 @@ from torch import Tensor
 from kemm.modalities.slides import SlideBags
 from kemm.model.rooms import new_room
 
+CPU = torch.device("cpu")
 SHARE = 0.5
 """Of the card's free memory that features may take. Larger ones are sent bag by bag, in every step."""
 ROWS_AT_ONCE = 2**13
@@ -26,19 +27,19 @@ def resident(
 
     None where each bag is brought in its turn: the device shares the processor's memory, or has too little of its own.
     On a processor they are held for products in bf16 alone, which no file is stored for, and if `memory` bytes
-    are enough; else what is held is let go.
+    are enough. Whoever asks for something else there, or for other slides, has what is held let go.
     """
     kind = torch.bfloat16 if precision == torch.bfloat16 else torch.from_numpy(slides.features[:0]).dtype
     known = _held.setdefault(slides, {})
-    fits = slides.features.size * kind.itemsize <= memory
-    if device.type == "cpu" and kind == torch.bfloat16 and fits:
-        if (device, kind) not in known:
-            known[device, kind] = _brought(slides, device, kind)
-    elif device.type == "cuda":
+    if device.type == "cuda":
         if (device, kind) not in known:
             known[device, kind] = _sent(slides, device, kind)
-    else:
-        known.pop((device, kind), None)
+    elif kind != torch.bfloat16 or device.type != "cpu" or slides.features.size * kind.itemsize > memory:
+        known.pop((CPU, torch.bfloat16), None)
+    elif (device, kind) not in known:
+        for others in _held.values():
+            others.pop((CPU, torch.bfloat16), None)
+        known[device, kind] = _brought(slides, device, kind)
     return known.get((device, kind))
 
 

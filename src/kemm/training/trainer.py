@@ -15,7 +15,6 @@ from torch import Tensor
 
 from kemm.core.errors import UsageError
 from kemm.core.settings import Section
-from kemm.model import rooms
 from kemm.model.survival_model import SurvivalModel
 from kemm.training.checkpoint import Checkpoint
 from kemm.training.device import Device, Precision, resolve_device
@@ -190,7 +189,6 @@ def train(
         batches = [batch for batch in batches if batch.go_on()]
         if checkpoint is not None and checkpoint.due():
             checkpoint.write(*_progress(runs, batches, epoch))
-    rooms.give_back()
     for run in runs:
         for member, state in zip(run.ensemble.members, run.states, strict=True):
             member.model.load_state_dict(state)

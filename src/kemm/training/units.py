@@ -15,6 +15,7 @@ from kemm.core.files import write_arrays, write_frame, write_json
 from kemm.core.provenance import fingerprint
 from kemm.core.store import Store
 from kemm.model.kemm import KEMM, count_parameters
+from kemm.model.rooms import give_back
 from kemm.model.survival_model import SurvivalModel
 from kemm.training.checkpoint import Checkpoint
 from kemm.training.comparators import ModelSpec
@@ -53,6 +54,7 @@ def run_work(context: Crossval, work: Work) -> float:
     name = keys[0] if len(keys) == 1 else fingerprint(keys)
     checkpoint = Checkpoint(context.store / CHECKPOINTS / f"{name}.safetensors")
     with ExitStack() as opened:
+        opened.callback(give_back)
         folders = [
             opened.enter_context(store.adding(KIND, key, model=spec.name, fold=fold))
             for key, fold in zip(keys, work.folds, strict=True)
