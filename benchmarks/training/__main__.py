@@ -39,7 +39,7 @@ GROWN = ("kemm-run-non-linear-fp32", "kemm-run-non-linear-bf16", "kemm-run-linea
 
 def main() -> None:
     asked = _asked()
-    work = Work(cases=asked.cases, patches=asked.patches)
+    work = Work(cases=asked.cases, patches=asked.patches, heads=asked.heads)
     machine = Machine(device=asked.device, threads=asked.threads)
     wanted = [one for one in CANDIDATES if one is CANDIDATES[0] or one.name in asked.candidates]
     try:
@@ -117,6 +117,9 @@ def _asked() -> argparse.Namespace:
     )
     parser.add_argument("--cases", type=int, default=20, help="patients")
     parser.add_argument("--patches", type=int, default=6000, help="median patches of a patient")
+    parser.add_argument(
+        "--heads", type=int, default=4, help="of attention; as many queries a knowledge token"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--threads", type=int, default=os.cpu_count() or 1, help="the same for all candidates"

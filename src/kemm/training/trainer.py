@@ -57,10 +57,10 @@ class TrainingConfig(Section):
     one_pass: Literal["auto", "run", "fold", "network"] = "auto"
     """Networks that are computed in one pass: those of all folds, of one fold, or each by itself; up to rounding all the
     same. "auto" is all folds on a GPU, and a fold on a processor, where folds go to several workers."""
-    memory_gb: float = Field(4.0, gt=0)
-    """Gigabytes that patches may take in each process. What a step keeps of them for its way back is cut to fit, and made
-    again there: slower, and the same numbers. What does not fit even so is refused, with the settings to lower. What is
-    left over holds all patches, where the precision on a processor is bf16."""
+    memory_gb: float = Field(3.0, gt=0)
+    """Gigabytes that patches may take in each process; all else takes up to one more. What a step keeps of them for its way
+    back is cut to fit, and made again there: slower, and the same numbers. What does not fit even so is refused, with the
+    settings to lower. What is left over holds all patches, where the precision on a processor is bf16."""
     selection: Literal["inner", "best-epoch (optimistic)"] = "inner"
     """Where the epoch is chosen. "best-epoch (optimistic)" chooses it on the reported cases, as much published code
     does: it flatters, and is labelled so everywhere."""
